@@ -27,22 +27,14 @@ _UNCOMPRESSED = 1
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """Location of a data set's rows in a file.
-
-    Parameters
-    ----------
-    name : of the data set, for messages.
-    dtype, shape : of the data set.
-    rows : per chunk; the last one is padded.
-    extents : int64 ``[C, 3]``, file offset, stored bytes and filter mask of each chunk, in order.
-    """
+    """Location of a data set's rows in a file."""
 
     path: Path
-    name: str
+    name: str  # of the data set, for messages
     dtype: np.dtype
     shape: tuple[int, ...]
-    rows: int
-    extents: np.ndarray
+    rows: int  # per chunk; the last one is padded
+    extents: np.ndarray  # int64 [C, 3], file offset, stored bytes and filter mask of each chunk, in order
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -56,16 +48,9 @@ class Chunks:
     def read_into(self, array: np.ndarray, first: int = 0, check: Callable[[np.ndarray], None] | None = None) -> None:
         """Fill a contiguous array of the same type with rows, starting at ``first``.
 
-        Parameters
-        ----------
-        check : called with the rows of each chunk while they are in the CPU cache.
+        ``check`` is called with the rows of each chunk while they are in the CPU cache.
 
-        Raises
-        ------
-        CacheError, RuntimeError
-            A chunk is damaged.
-        OSError
-            The file cannot be read.
+        Raises `CacheError` or `RuntimeError`: a chunk is damaged; `OSError`: the file cannot be read.
         """
         last = first + len(array)
         chunks = range(first // self.rows, -(-last // self.rows))

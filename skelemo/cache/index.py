@@ -31,19 +31,13 @@ class _Row(BaseModel, frozen=True):
 
 
 class Entry(BaseModel, frozen=True):
-    """One shard in the index.
-
-    Parameters
-    ----------
-    heads : descriptions by name.
-    words : all labels of these heads.
-    """
+    """One shard in the index."""
 
     size: int = Field(gt=0, le=LARGEST_SHARD)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     layout: str
-    heads: dict[str, str]
-    words: list[str]
+    heads: dict[str, str]  # descriptions by name
+    words: list[str]  # all labels of these heads
     sequences: list[_Row]
     recordings: list[str]
 

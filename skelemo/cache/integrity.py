@@ -1,6 +1,6 @@
 """Checks a shard's frames against their hashes, in bounded memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,20 +16,13 @@ if TYPE_CHECKING:
 #: Frames read at once: 27 MB of body, face and hands.
 BLOCK = 16_384
 
-#: Called with the number of frames checked since the last call.
-Report = Callable[[int], None]
 
-
-def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[str]:
+def damaged_sequences(shard: "Shard") -> list[str]:
     """Ids of the sequences that cannot be read, have invalid values, or do not match their hash and counts."""
     rows = [{str(name): fact for name, fact in row.items()} for row in shard.sequences.to_dict("records")]
     for index, row in enumerate(rows):
         row |= {"index": index, "splits": splits_text(row["splits"])}
-    damaged: list[str] = []
-    for run in runs(rows, BLOCK):
-        damaged += _damaged(shard, run)
-        report(sum(row["length"] for row in run))
-    return damaged
+    return [name for run in runs(rows, BLOCK) for name in _damaged(shard, run)]
 
 
 def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:

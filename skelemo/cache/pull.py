@@ -51,15 +51,10 @@ def pull(
     A damaged local shard is downloaded again. With ``only``, shards without a matching sequence are skipped, and only
     the matching sequences of the others are kept. Corrections are merged.
 
-    Raises
-    ------
-    InputError
-        The cache's table of corrections is damaged.
-    CacheError
-        The index contradicts itself or the cache (nothing was downloaded), shards are damaged, of another layout or
-        contradict the cache (the others are kept), ``folder`` has other content, or the disk is too small.
-    RemoteError, ConfigError
-        The URL cannot be reached or read, a driver is missing, or ``only`` is invalid or matches nothing.
+    Raises `InputError`: the cache's table of corrections is damaged; `CacheError`: the index contradicts itself or the
+    cache (nothing was downloaded), shards are damaged, of another layout or contradict the cache (the others are kept),
+    ``folder`` has other content, or the disk is too small; `RemoteError` or `ConfigError`: the URL cannot be reached or
+    read, a driver is missing, or ``only`` is invalid or matches nothing.
     """
     remote = Remote(url, options)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -51,15 +51,10 @@ def push(
     With ``only``, the matching sequences of a shard become a new shard. With ``replace``, remote shards with other
     content of a sequence are removed after the new ones have arrived. Corrections are merged.
 
-    Raises
-    ------
-    InputError
-        A local or remote table of corrections is damaged, or they contradict each other; nothing was uploaded.
-    CacheError
-        The cache or a shard is damaged; the remote cache has another layout or other heads, or sequences with other
-        content that must not be replaced, or whose replacement would lose others.
-    RemoteError, ConfigError
-        The URL cannot be reached or written, a driver is missing, or ``only`` is invalid.
+    Raises `InputError`: a local or remote table of corrections is damaged, or they contradict each other (nothing was
+    uploaded); `CacheError`: the cache or a shard is damaged, the remote cache has another layout or other heads, or
+    sequences with other content that must not be replaced, or whose replacement would lose others; `RemoteError` or
+    `ConfigError`: the URL cannot be reached or written, a driver is missing, or ``only`` is invalid.
     """
     cache = open_cache(folder)
     remote = Remote(url, options)

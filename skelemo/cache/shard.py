@@ -17,7 +17,7 @@ from skelemo import skeleton
 from skelemo.atomic import finished
 from skelemo.cache import hdf5
 from skelemo.cache.chunk_reader import Chunks
-from skelemo.cache.integrity import Report, damaged_sequences
+from skelemo.cache.integrity import damaged_sequences
 from skelemo.cache.sequence import (
     KEYPOINT_TYPE,
     LABELS,
@@ -61,21 +61,13 @@ _ORIGIN = "origin"
 
 @dataclass(frozen=True)
 class Header:
-    """Properties shared by all sequences of a shard.
+    """Properties shared by all sequences of a shard."""
 
-    Parameters
-    ----------
-    layout : name, see `skelemo.skeleton.layout`.
-    heads : of the labels, with distinct names.
-    settings : of the ingest, serializable as JSON.
-    origin : names of the ingested ``source`` and ``labels``; not part of any hash.
-    """
-
-    layout: str
-    heads: tuple[Head, ...] = ()
+    layout: str  # name, see `skelemo.skeleton.layout`
+    heads: tuple[Head, ...] = ()  # of the labels, with distinct names
     simulated: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    origin: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the ingest, serializable as JSON
+    origin: Mapping[str, str] = field(default_factory=dict)  # names of `source` and `labels`; not part of any hash
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", skeleton.layout(self.layout).name)
@@ -167,9 +159,9 @@ class Shard:
         if labels is not array:
             array[:] = soft_labels(labels, len(head))
 
-    def damaged(self, report: Report = lambda _: None) -> list[str]:
+    def damaged(self) -> list[str]:
         """Ids of damaged sequences, see `damaged_sequences`."""
-        return damaged_sequences(self, report)
+        return damaged_sequences(self)
 
 
 def write_shard(
@@ -342,12 +334,8 @@ def frame_types(header: Header, shares: Collection[str] = ()) -> dict[str, tuple
 
 def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Sequence]) -> None:
     classes = {head.name for head in header.heads if head.kind == "classes"}
-    shares = {
-        name
-        for sequence in sequences
-        for name, labels in sequence.labels.items()
-        if name in classes and labels.ndim == 2
-    }
+    labels = (pair for sequence in sequences for pair in sequence.labels.items())
+    shares = {name for name, array in labels if name in classes and array.ndim == 2}
     frames = [(len(sequence), sequence.frame_arrays()) for sequence in sequences]
     for name, (shape, kind) in frame_types(header, shares).items():
         missing = np.nan if kind.kind == "f" else -1

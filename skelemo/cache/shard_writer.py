@@ -21,21 +21,14 @@ Select = Callable[[Shard, np.ndarray], tuple[Rows, Rows]]
 class ShardWriter:
     """Collects sequences, recordings and problems, and writes a shard before it would exceed `MOST_FRAMES`.
 
-    Parameters
-    ----------
-    folder, header : of the next shard; call `flush` before changing either.
-
-    Attributes
-    ----------
-    shards : paths of the shards written so far.
-    written, frames : number of their sequences and frames.
-    pending : number of frames not yet written.
+    ``folder`` and ``header`` are those of the next shard; call `flush` before changing either.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
         self.folder, self.header = folder, header
-        self.shards: list[Path] = []
-        self.written = self.frames = self.pending = 0
+        self.shards: list[Path] = []  # written so far
+        self.written = self.frames = 0  # sequences and frames in them
+        self.pending = 0  # frames not yet written
         self.sequences: list[Sequence] = []
         self.recordings: list[Mapping[str, Any]] = []
         self.problems: list[Mapping[str, str]] = []

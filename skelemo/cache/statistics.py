@@ -18,16 +18,12 @@ COUNT_TYPE: np.dtype = np.dtype("<i8")
 class Counts:
     """Counts of each sequence, columns of ``/sequences``, all int64.
 
-    Parameters
-    ----------
-    seen : ``[S]`` frames with any visible point.
-    points : ``[S, P]`` visible points of each part of the layout, over all frames.
-    labels : by head, ``[S, 1 + K]``: labeled frames, then frames of each class (the largest share), with each flag set,
-        or with each value.
+    ``labels`` of a head are ``[S, 1 + K]``: labeled frames, then frames of each class (the largest share), with each
+    flag set, or with each value.
     """
 
-    seen: np.ndarray
-    points: np.ndarray
+    seen: np.ndarray  # [S] frames with any visible point
+    points: np.ndarray  # [S, P] visible points of each part of the layout, over all frames
     labels: Mapping[str, np.ndarray]
 
     def has(self, row: int, counted: Mapping[str, Any]) -> bool:

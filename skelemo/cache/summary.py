@@ -15,31 +15,23 @@ from skelemo.text import count, duration, html_table
 
 #: Columns of `by_recording` before those of the parts.
 RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
+_MOST_LABELS = 12  # of a head in a notebook
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Provenance of a cache; mappings to counts give the number of shards or recordings of each value.
+    """Provenance of a cache; mappings to counts give the number of shards or recordings of each value."""
 
-    Parameters
-    ----------
-    hash : of the content.
-    shards : size in bytes by file name.
-    origin : names of ``source`` and ``labels``, by shards.
-    settings : of the ingests, by name and value, by shards.
-    folders : top-level folders of the sources, by recordings.
-    """
-
-    hash: str
+    hash: str  # of the content
     version: int
     layout: str
     heads: tuple[Head, ...]
     simulated: bool
-    shards: Mapping[str, int]
+    shards: Mapping[str, int]  # size in bytes by file name
     tools: Mapping[str, int]
-    origin: Mapping[str, Mapping[str, int]]
-    settings: Mapping[str, Mapping[str, int]]
-    folders: Mapping[str, int]
+    origin: Mapping[str, Mapping[str, int]]  # names of `source` and `labels`, by shards
+    settings: Mapping[str, Mapping[str, int]]  # of the ingests, by name and value, by shards
+    folders: Mapping[str, int]  # top-level folders of the sources, by recordings
     body_models: Mapping[str, int]
     scales: Mapping[str, int]
     recordings: int
@@ -133,8 +125,8 @@ def as_plain(cache: Cache) -> dict[str, Any]:
     return plain | {"by_recording": by_recording(cache).to_dict("records")}
 
 
-def as_html(cache: Cache, most: int = 12) -> str:
-    """A notebook's view of a cache: sizes, labels (the ``most`` frequent of each head) and missing points."""
+def as_html(cache: Cache) -> str:
+    """A notebook's view of a cache: sizes, the most frequent labels of each head, and missing points."""
     rows = [("sequences", f"{len(cache.sequences):,} of {count(cache.sequences['video'].nunique(), 'recording')}")]
     if subjects := len({*cache.sequences["subject"]} - {""}):
         rows.append(("subjects", f"{subjects:,}"))
@@ -144,8 +136,8 @@ def as_html(cache: Cache, most: int = 12) -> str:
         total = found.pop("", 0)
         different = found if len(set(found.values())) > 1 else {}  # a frame usually has all values of a head
         sizes = sorted(different.items(), key=lambda item: -item[1])
-        texts = [f"{output} {frames:,}" for output, frames in sizes[:most]]
-        texts += [f"{len(sizes) - most:,} more"] if len(sizes) > most else []
+        texts = [f"{output} {frames:,}" for output, frames in sizes[:_MOST_LABELS]]
+        texts += [f"{len(sizes) - _MOST_LABELS:,} more"] if len(sizes) > _MOST_LABELS else []
         rows.append((f"labels: {name}", f"{total:,} frames" + (f": {', '.join(texts)}" if texts else "")))
     shares = overall(cache)
     rows.append(("missing points", ", ".join(f"{part.name} {shares[part.name]:.1%}" for part in cache.layout.parts)))
@@ -159,14 +151,8 @@ def _unread(recordings: pd.DataFrame) -> pd.Series:
 
 def _sums(cache: Cache) -> pd.DataFrame:
     """Number of frames, of frames with a visible person, and of visible points of each part, by sequence."""
-    counts = cache.counts
-    rows = {
-        "video": cache.sequences["video"].to_numpy(),
-        "sequences": 1,
-        "frames": cache.sequences["length"].to_numpy(),
-    }
-    points = {part.name: counts.points[:, index] for index, part in enumerate(cache.layout.parts)}
-    return pd.DataFrame({**rows, "seen": counts.seen, **points})
+    rows = cache.sequences[["video"]].assign(sequences=1, frames=cache.sequences["length"], seen=cache.counts.seen)
+    return rows.assign(**{part.name: cache.counts.points[:, index] for index, part in enumerate(cache.layout.parts)})
 
 
 def _shares(sums: pd.DataFrame, cache: Cache) -> pd.DataFrame:

@@ -20,20 +20,12 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Transferred:
-    """Result of a push or pull.
+    """Result of a push or pull."""
 
-    Parameters
-    ----------
-    shards : names of the transferred shards.
-    up_to_date : number of shards that were not transferred.
-    size : bytes transferred.
-    sequences : added to the cache by a pull.
-    """
-
-    shards: tuple[str, ...]
-    up_to_date: int
-    size: int
-    sequences: int | None = None
+    shards: tuple[str, ...]  # names of those transferred
+    up_to_date: int  # number of shards that were not transferred
+    size: int  # bytes transferred
+    sequences: int | None = None  # added to the cache by a pull
     notes: tuple[str, ...] = ()
 
 

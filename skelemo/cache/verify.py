@@ -35,19 +35,12 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Finding:
-    """Damage of a shard.
-
-    Parameters
-    ----------
-    reason : why the whole shard is unusable; empty if only some sequences are damaged.
-    damaged : ids of the damaged sequences; if the whole shard is unusable, of all sequences that can be listed.
-    recordings : sources of the affected recordings; None if they cannot be read.
-    """
+    """Damage of a shard."""
 
     path: Path
-    reason: str
-    damaged: tuple[str, ...]
-    recordings: tuple[str, ...] | None
+    reason: str  # why the whole shard is unusable; empty if only some sequences are damaged
+    damaged: tuple[str, ...]  # ids of sequences: the damaged ones, or all that an unusable shard lists
+    recordings: tuple[str, ...] | None  # sources of the affected recordings; None if they cannot be read
 
 
 class UncheckedError(UnreadableError):

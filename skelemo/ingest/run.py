@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 
 from skelemo.atomic import partial_path, sweep
@@ -42,10 +41,7 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
         raise InputError(f"{problem.file}: {problem.reason}")
     total = Tally(failures=list(plan.problems))
     with _running(plan.out) as heartbeat:
-        stage = None
-        if plan.replace:
-            (stage := _stage_path(heartbeat)).mkdir()
-        for tally in _run(_jobs(plan, heartbeat, stage), jobs, scheduler, plan, report):
+        for tally in _run(plan, heartbeat, jobs, scheduler, report):
             if tally.staged:
                 tally.shards += publish(plan.out, tally.staged)
                 tally.staged.clear()
@@ -85,24 +81,21 @@ def _names(shards: Iterable[Path]) -> set[str]:
     return {shard.name for shard in shards}  # workers use absolute paths
 
 
-def _jobs(plan: Plan, heartbeat: Path, stage: Path | None) -> Iterator[Job]:
-    limits = bounds(plan.memory)
-    for number, groups in enumerate(batched(plan.tasks)):
-        yield Job(number, groups, plan.header, plan.settings, heartbeat.parent, limits, heartbeat, stage, plan.guess)
-
-
-def _run(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Report) -> Iterator[Tally]:
+def _run(plan: Plan, heartbeat: Path, jobs: int, scheduler: str, report: Report) -> Iterator[Tally]:
     """Run the jobs on a cluster, in several processes, or in this one."""
-    if scheduler:
-        if job := next(todo, None):
-            source = Path(os.path.abspath(plan.source))
-            yield from pool.on_cluster(do_job, chain([job], todo), scheduler, source, job.heartbeat, report)
-        return
-    listed = list(todo)
-    if jobs > 1 and len(listed) > 1:
-        yield from pool.in_processes(do_job, listed, jobs, report)
-    else:
-        yield from pool.in_this_process(do_job, iter(listed), report)
+    limits, stage = bounds(plan.memory), None
+    if plan.replace:
+        (stage := _stage_path(heartbeat)).mkdir()
+    todo = [
+        Job(number, groups, plan.header, plan.settings, heartbeat.parent, limits, heartbeat, stage, plan.guess)
+        for number, groups in enumerate(batched(plan.tasks))
+    ]
+    if scheduler and todo:
+        source = Path(os.path.abspath(plan.source))
+        return pool.on_cluster(do_job, iter(todo), scheduler, source, heartbeat, report)
+    if jobs > 1 and len(todo) > 1:
+        return pool.in_processes(do_job, todo, jobs, report)
+    return pool.in_this_process(do_job, iter(todo), report)
 
 
 @contextmanager

@@ -33,20 +33,13 @@ _ENDS = 1 << 20
 
 @dataclass(frozen=True)
 class Done:
-    """A processed video.
+    """A processed video."""
 
-    Parameters
-    ----------
-    place : its folder, relative to the output.
-    frames : number of processed frames, of which ``seen`` have people and ``faces`` have faces.
-    people : median number per frame.
-    """
-
-    place: str
-    frames: int
-    seen: int
-    faces: int
-    people: float
+    place: str  # its folder, relative to the output
+    frames: int  # processed
+    seen: int  # frames with people
+    faces: int  # frames with faces
+    people: float  # median number per frame
     seconds: float
 
     def __str__(self) -> str:

@@ -22,22 +22,14 @@ _UNEVEN, _FEW = 0.5, 0.01
 
 @dataclass(frozen=True)
 class Video:
-    """A video that can be decoded.
-
-    Parameters
-    ----------
-    width, height : size of the upright image in pixels.
-    fps : mean frames per second; 0 for unknown.
-    frames : number of frames from the header or duration; 0 for unknown.
-    turn : counterclockwise quarter turns that make the stored image upright.
-    """
+    """A video that can be decoded."""
 
     path: Path
-    width: int
+    width: int  # of the upright image in pixels
     height: int
-    fps: float
-    frames: int
-    turn: int = 0
+    fps: float  # mean frames per second; 0 for unknown
+    frames: int  # from the header or duration; 0 for unknown
+    turn: int = 0  # counterclockwise quarter turns that make the stored image upright
 
     @property
     def name(self) -> str:

@@ -125,9 +125,7 @@ def test_sequences_of_any_length_are_checked_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(integrity, "BLOCK", 64)
     sequences = [a_sequence(f"v{frames}", frames) for frames in (1, 30, 34, 64, 65, 700, 3, 128)]
     path = write_shard(tmp_path, BODY, sequences)
-    told = []
-    assert open_shard(path).damaged(told.append) == []
-    assert sum(told) == 1025
+    assert open_shard(path).damaged() == []
     for name, row, value, damaged in [
         ("keypoints", 3, 1.0, "v30"),
         ("keypoints", 500, 1.0, "v700"),
