@@ -148,16 +148,12 @@ def _va_values(rows: list[str], names: Sequence[str], file: Path, lines: np.ndar
 
 def _numbers(rows: list[str], columns: int, file: Path, lines: np.ndarray) -> np.ndarray:
     """Rows of comma-separated numbers as float64 [R, columns]."""
-    if not rows:
-        return np.zeros((0, columns))
     try:
-        numbers = np.array([row.split(",") for row in rows], dtype=np.float64)
-        if numbers.shape[1] == columns:
-            return numbers
+        return np.array([row.split(",") for row in rows], np.float64).reshape(len(rows), columns)
     except ValueError:
-        pass
-    wrong = np.array([not _is_numbers(row, columns) for row in rows])
-    raise _refusal(wrong, rows, file, lines, f"{columns} numbers" if columns > 1 else "one number")
+        wrong = np.array([not _is_numbers(row, columns) for row in rows])
+        _refuse(wrong, rows, file, lines, f"{columns} numbers" if columns > 1 else "one number")
+        raise
 
 
 def _is_numbers(row: str, columns: int) -> bool:
@@ -169,12 +165,8 @@ def _is_numbers(row: str, columns: int) -> bool:
 
 def _refuse(wrong: np.ndarray, rows: list[str], file: Path, lines: np.ndarray, expected: str) -> None:
     if wrong.any():
-        raise _refusal(wrong, rows, file, lines, expected)
-
-
-def _refusal(wrong: np.ndarray, rows: list[str], file: Path, lines: np.ndarray, expected: str) -> InputError:
-    first = int(wrong.argmax())
-    return InputError(f"{file}, line {lines[first]}: {rows[first][:80]!r} found; expected {expected}")
+        first = int(wrong.argmax())
+        raise InputError(f"{file}, line {lines[first]}: {rows[first][:80]!r} found; expected {expected}")
 
 
 def _assemble(labels: list[_Labels], notes: list[str]) -> Annotations:
@@ -216,13 +208,12 @@ def _merge(video: str, person: str, files: dict[str, _Labels], split: str, heads
         out = labels[head.name] = head.unlabeled(frames)
         if task not in files or not len(values := files[task].values):
             continue
-        columns = [head.outputs.index(unit) for unit in files[task].outputs] if task == "au" else ...
-        target = out[:, columns] if task == "au" else out
-        target[: len(values)] = values
         if frames - len(values) <= _SLACK:
-            target[len(values) :] = values[-1]
+            values = np.concatenate([values, np.repeat(values[-1:], frames - len(values), axis=0)])
         if task == "au":
-            out[:, columns] = target
+            out[: len(values), [head.outputs.index(unit) for unit in files[task].outputs]] = values
+        else:
+            out[: len(values)] = values
     return Annotation(
         video=video,
         person=person,

@@ -142,36 +142,27 @@ def _clips(file: Path, lines: list[Line], first: int) -> dict[int, tuple[int, in
 
 
 def _check_subsets(folds: dict[int, _Fold]) -> None:
-    for number, fold in folds.items():
-        shared = sorted(fold.clips["train"].keys() & fold.clips["test"].keys())
-        if shared:
+    """Raise `InputError` for a clip that is in both lists of a fold, or in the test lists of two folds."""
+    pairs = [(fold, "train", fold) for fold in folds.values()]
+    pairs += [(fold, "test", other) for fold, other in combinations(folds.values(), 2)]
+    for fold, subset, other in pairs:
+        if shared := sorted(fold.clips[subset].keys() & other.clips["test"].keys()):
             raise InputError(
-                f"fold {number}: clips in both {fold.files['train']} and {fold.files['test']}: {count(shared)}; "
-                "expected each in one"
-            )
-    for (first, fold), (second, other) in combinations(folds.items(), 2):
-        shared = sorted(fold.clips["test"].keys() & other.clips["test"].keys())
-        if shared:
-            raise InputError(
-                f"folds {first} and {second}: clips in both {fold.files['test']} and {other.files['test']}: "
-                f"{count(shared)}; expected each in one test list"
+                f"clips in both {fold.files[subset]} and {other.files['test']}: {count(shared)}; expected each in one"
             )
 
 
 def _collect_labels(folds: dict[int, _Fold]) -> dict[int, int]:
     """The label of each clip, which must be equal in all lists."""
-    labels: dict[int, int] = {}
-    first: dict[int, str] = {}
+    labels: dict[int, tuple[int, str]] = {}
     for fold in folds.values():
         for subset, clips in fold.clips.items():
             for clip, (label, line) in clips.items():
                 where = f"{fold.files[subset]}, line {line}"
-                if labels.setdefault(clip, label) != label:
-                    raise InputError(
-                        f"clip {clip} is {EMOTIONS[labels[clip]]} in {first[clip]}, but {EMOTIONS[label]} in {where}"
-                    )
-                first.setdefault(clip, where)
-    return labels
+                first, before = labels.setdefault(clip, (label, where))
+                if first != label:
+                    raise InputError(f"clip {clip} is {EMOTIONS[first]} in {before}, but {EMOTIONS[label]} in {where}")
+    return {clip: label for clip, (label, _) in labels.items()}
 
 
 def _find_votes(files: list[Path]) -> dict[int, Votes]:

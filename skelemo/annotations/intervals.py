@@ -53,14 +53,15 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
         return None, None, rows
     framed = intervals[~whole]
     edges = np.unique(np.concatenate([framed.start, framed.end + 1]))
-    pieces, _ = _pieces(edges, framed, np.zeros((len(framed.start), 0)), where)
+    covered = _covering(framed, np.zeros((len(framed.start), 0)), edges, where) >= 0
+    pieces = edges[covered]
     labels = {}
     for name, values in framed.labels.items():
-        filled, labeled = unlabeled_like(values, len(edges)), _known(values)
-        covered, order = _pieces(edges, framed[labeled], values[labeled].reshape(int(labeled.sum()), -1), where)
-        filled[covered] = values[labeled][order]
-        labels[name] = filled[pieces]
-    return edges[pieces], edges[pieces + 1] - 1, labels
+        given = np.flatnonzero(_known(values))
+        row = _covering(framed[given], values[given].reshape(len(given), -1), pieces, where)
+        labels[name] = unlabeled_like(values, len(pieces))
+        labels[name][row >= 0] = values[given[row[row >= 0]]]
+    return pieces, edges[1:][covered[:-1]] - 1, labels
 
 
 def _known(values: np.ndarray) -> np.ndarray:
@@ -77,26 +78,20 @@ def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str
     return given[:1] if len(given) else values[:1]
 
 
-def _pieces(edges: np.ndarray, intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the pieces between edges that intervals cover, in order, and of the covering intervals."""
-    start, end, order = _apart(intervals, values, where)
-    first, after = np.searchsorted(edges, start), np.searchsorted(edges, end + 1)
-    return _ranges(first, after - 1), np.repeat(order, after - first)
-
-
-def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Remove overlaps: sorted starts and ends, and the original interval of each.
+def _covering(intervals: Intervals, values: np.ndarray, frames: np.ndarray, where: str) -> np.ndarray:
+    """Index of an interval that covers each frame ``[N]``, -1 without one; refuses overlaps with different values.
 
     Sorted by start, an interval overlaps an earlier one if it begins before the furthest end so far. If no overlapping
     interval differs from its predecessor, all overlapping intervals agree.
     """
+    if not len(intervals.start):
+        return np.full(len(frames), -1)
     order = np.lexsort((intervals.end, intervals.start))
     start, end, values = intervals.start[order], intervals.end[order], values[order]
-    reached = np.maximum.accumulate(np.concatenate([[-1], end[:-1]])) if len(end) else end
-    differs = np.concatenate([[False], (values[1:] != values[:-1]).any(axis=1)]) if len(end) else np.zeros(0, bool)
-    clash = (start <= reached) & differs
+    reach = np.maximum.accumulate(end)
+    clash = (start[1:] <= reach[:-1]) & (values[1:] != values[:-1]).any(axis=1)
     if clash.any():
-        second = int(clash.argmax())
+        second = int(clash.argmax()) + 1
         first = int(end[:second].argmax())
         lines = sorted((int(intervals.line[order[first]]), int(intervals.line[order[second]])))
         raise InputError(
@@ -104,13 +99,5 @@ def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.nda
             f"{intervals.between(start[second], min(end[first], end[second]))} differently; "
             f"expected one label per frame{intervals.remedy}"
         )
-    start = np.maximum(start, reached + 1)
-    kept = start <= end
-    return start[kept], end[kept], order[kept]
-
-
-def _ranges(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Concatenate ranges of integers, ends included."""
-    lengths = end - start + 1
-    before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(start - before, lengths)
+    at = np.searchsorted(start, frames, side="right") - 1
+    return np.where((at >= 0) & (frames <= reach[at]), order[at], -1)

@@ -8,7 +8,7 @@ spaces, tabs or commas. Names of files and folders give the subset and fold: ``t
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -89,7 +89,7 @@ def read_list(file: Path, *, captions: bool = False, expected: str = _EXPECTED) 
     for number, line, cells in rows:
         most = 3 if counted else 2
         fits = len(cells) >= most if spaced or captions else len(cells) == most
-        if not fits or (counted and not cells[1 - 3 if spaced else 1].isdecimal()):
+        if not fits or (counted and not cells[-2 if spaced else 1].isdecimal()):
             raise InputError(f"{file}, line {number}: {line[:80]!r} found; expected {expected}")
         path = " ".join(cells[: 1 - most]) if spaced else cells[0]
         lines.append(Line(path.replace("\\", "/"), cells[-1] if spaced else cells[most - 1], number, line))
@@ -185,19 +185,6 @@ def _splits(listed: Sequence[tuple[Path, ListName, list[Line]]]) -> dict[str, di
     return splits
 
 
-def _lists_below(path: Path) -> Iterator[Path]:
-    """The path itself if it is a file, otherwise the files named after subsets, or else the only list."""
-    if path.is_file():
-        yield path
-        return
-    files = list(files_below(path, *ENDINGS))
-    of_subsets = [file for file in files if parse_name(file, path).subset]
-    others = [] if of_subsets else [file for file in files if is_list(file)]
-    if len(others) > 1:
-        raise InputError(f"{path}: {count(others)} may be lists, none named train, val or test; give the path of one")
-    yield from of_subsets or others
-
-
 @reader(
     "list", labels="lists without a header, 'path label' or 'path frames label': a file, or train, val and test lists"
 )
@@ -206,9 +193,16 @@ def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Wo
 
     Raises `InputError`: there is none, or as `read_lists`.
     """
-    files = list(_lists_below(path))
-    if not files:
-        raise InputError(f"{path}: no list found; expected lines of {_EXPECTED}")
+    files = list(files_below(path, *ENDINGS))
+    if not path.is_file():
+        of_subsets = [file for file in files if parse_name(file, path).subset]
+        files = of_subsets or [file for file in files if is_list(file)]
+        if not files:
+            raise InputError(f"{path}: no list found; expected lines of {_EXPECTED}")
+        if not of_subsets and len(files) > 1:
+            raise InputError(
+                f"{path}: {count(files)} may be lists, none named train, val or test; give the path of one"
+            )
     return read_lists(files, path, words)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from heapq import nlargest
 
 import numpy as np
@@ -141,16 +142,14 @@ class _Finder:
 
     def __init__(self, recordings: Recordings, videos: Sequence[str]) -> None:
         self.recordings = recordings
-        self._built: dict[int, Index] = {}
-        self._flattened: dict[str, list[int]] | None = None
+        self._indices = [Index(recordings, spelling) for spelling in SPELLINGS]
         self._root = os.path.commonprefix([path_steps(video)[:-1] for video in videos])  # noqa: RUF071 - lists of steps
 
-    def _indices(self) -> Iterator[Index]:
-        """From exact to loose spellings, each built on demand."""
-        for at, spelling in enumerate(SPELLINGS):
-            if at not in self._built:
-                self._built[at] = Index(self.recordings, spelling)
-            yield self._built[at]
+    @cached_property
+    def _flattened(self) -> dict[str, list[int]]:
+        """Recordings by any end of their path, joined to one name."""
+        paths = enumerate(path_steps(source) for _, source, *_ in self.recordings)
+        return by_text((at, [flattened(path[cut:])]) for at, path in paths for cut in range(len(path)))
 
     def find(self, annotation: Annotation) -> tuple[int | None, str]:
         """Index of an annotation's recording, None without a match; and its person."""
@@ -164,23 +163,19 @@ class _Finder:
         return None, annotation.person
 
     def _look_up(self, steps: list[str]) -> list[int] | None:
-        for index in self._indices():
+        for index in self._indices:
             spelled = index.spelling(steps)
             text = "/".join(spelled)
-            if found := index.exact(text) or index.ends.get(text):
+            if found := index.exact.get(text) or index.ends.get(text):
                 return found
             for cut in range(1, len(spelled)):
-                if found := index.exact("/".join(spelled[cut:])):
+                if found := index.exact.get("/".join(spelled[cut:])):
                     return found
-            rest = self._without_root(spelled)
-            if rest and (end := "/".join(rest)) in index.ends:
-                return index.ends[end]
-        for index in self._indices():
+            if found := index.ends.get("/".join(self._without_root(spelled))):
+                return found
+        for index in self._indices:
             if (text := "/".join(index.spelling(steps))) in index.folders:
                 return index.folders[text]
-        if self._flattened is None:
-            paths = enumerate(path_steps(source) for _, source, *_ in self.recordings)
-            self._flattened = by_text((at, [flattened(path[cut:])]) for at, path in paths for cut in range(len(path)))
         for cut in range(max(1, len(steps) - 1)):
             if (name := flattened(steps[cut:])) in self._flattened:
                 return self._flattened[name]

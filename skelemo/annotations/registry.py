@@ -162,10 +162,7 @@ def read_annotations(
     path = Path(rest).expanduser() if rest else Path(source)
     if not path.exists():
         raise InputError(f"{path}: not found; give the labels as {name}:PATH")
-    try:
-        supported = entry.settings.keys() & {"words", "unit", "va_scale"}
-    except ValueError:  # a function without signature, as some in C
-        supported = set()
+    supported = entry.settings.keys() & {"words", "unit", "va_scale"}
     for option, flag in options.given().items():
         if option not in supported | {"words"}:
             raise ConfigError(f"labels of the format {name} have fixed units: {flag} is not supported")
@@ -183,9 +180,9 @@ def read_annotations(
         ) from error
     if not isinstance(found, Annotations):
         raise ConfigError(f"label format {name!r} returned {type(found).__name__}; expected skelemo's Annotations")
-    if options.words and "words" not in supported:
-        found = relabeled(found, options.words, path)
     words = options.words
+    if words and "words" not in supported:
+        found = relabeled(found, words, path)
     unused = [word for word in words.meanings if folded(word) not in words.used]
     notes = [f"--map {word}={words.meanings[word]}: no label is {word!r}" for word in unused]
     read_as = tuple((word, class_, rows) for (word, class_), rows in words.read_as.most_common())
@@ -230,9 +227,6 @@ def _renumbered(labels: np.ndarray, index: np.ndarray, outputs: int) -> np.ndarr
     """Map class numbers or shares to new classes; ``index`` has the new class of each old one, -1 to drop it."""
     if labels.ndim == 1:
         return np.asarray(np.append(index, np.int16(-1))[labels])
-    shares = np.zeros((len(labels), outputs), np.float32)
-    for old, new in enumerate(index.tolist()):
-        if new >= 0:
-            shares[:, new] += labels[:, old]
+    shares = labels @ (index[:, None] == np.arange(outputs)).astype(np.float32)
     total: Any = shares.sum(1, keepdims=True)
     return np.where(total > 0, shares / np.where(total > 0, total, 1), np.nan).astype(np.float32)

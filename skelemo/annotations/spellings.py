@@ -79,21 +79,28 @@ class Index:
     """Indices of recordings by every name, in one spelling."""
 
     def __init__(self, recordings: Recordings, spelling: Callable[[Sequence[str]], list[str]]) -> None:
-        self.spelling = spelling
-        sources = [source for _, source, *_ in recordings]
-        self.paths = [spelling(path_steps(source)) for source in sources]
-        videos = video_names(sources)
-        short = ((at, spelling(path_steps(videos[at]))) for at in range(len(sources)) if videos[at] != sources[at])
-        others = ((at, name) for at, (name, source, *_) in enumerate(recordings) if not source.endswith(name))
-        names = ((at, spelling(path_steps(name))) for at, name in others)
-        ends = ((at, steps[cut:]) for at, steps in enumerate(self.paths) for cut in range(1, len(steps)))
-        self.sources = by_text(enumerate(self.paths))
-        self.short = by_text(short)
-        self.ends = by_text(chain(names, ends))
+        self.recordings, self.spelling = recordings, spelling
 
-    def exact(self, text: str) -> list[int] | None:
-        """Recordings with this path, or with this name of their sequences."""
-        return self.sources.get(text) or self.short.get(text)
+    @cached_property
+    def paths(self) -> list[list[str]]:
+        """The path of each recording."""
+        return [self.spelling(path_steps(source)) for _, source, *_ in self.recordings]
+
+    @cached_property
+    def exact(self) -> dict[str, list[int]]:
+        """Recordings by path, or else by the name of their sequences."""
+        sources = [source for _, source, *_ in self.recordings]
+        renamed = [(at, name) for at, name in enumerate(video_names(sources)) if name != sources[at]]
+        return by_text((at, self.spelling(path_steps(name))) for at, name in renamed) | by_text(enumerate(self.paths))
+
+    @cached_property
+    def ends(self) -> dict[str, list[int]]:
+        """Recordings by name, and by any end of their path."""
+        others = ((at, name) for at, (name, source, *_) in enumerate(self.recordings) if not source.endswith(name))
+        names = ((at, self.spelling(path_steps(name))) for at, name in others)
+        return by_text(
+            chain(names, ((at, path[cut:]) for at, path in enumerate(self.paths) for cut in range(1, len(path))))
+        )
 
     @cached_property
     def folders(self) -> dict[str, list[int]]:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.csv_table import Table, is_spreadsheet, read_table
 from skelemo.annotations.intervals import Intervals, spread
 from skelemo.annotations.lists import is_list, read_lists
+from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.annotations.table_groups import groups, of_groups, read_splits, rows_of_groups
 from skelemo.annotations.table_times import Times, read_times
@@ -33,14 +34,6 @@ _MANY = 20
 
 #: Heads with their labels by row.
 _Heads = list[tuple[Head, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """The user's options for cells."""
-
-    words: Words
-    scale: tuple[float, float] | None
 
 
 @reader(
@@ -85,7 +78,7 @@ def read_table_labels(
     subsets = {name: of_groups(table, name, words, group) for name, words in splits.items()}
     times, rows_of = read_times(table, unit), rows_of_groups(group)
     notes = [*table.notes, *times.notes]
-    options = _Reading(words or Words(), va_scale)
+    options = Options(words or Words(), unit, va_scale)
     heads = _known_heads(table, options, notes)
     extra = _extra_heads(table, options, times, {*splits}, notes)
     heads += _without_contradictions(extra, table, times, keys, rows_of, notes)
@@ -172,14 +165,14 @@ def _check_columns(table: Table) -> None:
         raise InputError(f"{table.file}: column {existing!r} needs column {missing.pop()!r}; columns are {found}")
 
 
-def _known_heads(table: Table, options: _Reading, notes: list[str]) -> _Heads:
+def _known_heads(table: Table, options: Options, notes: list[str]) -> _Heads:
     """Heads of the columns with a defined meaning."""
     heads = []
     if "label" in table.columns:
         heads += _class_column(table, "label", options.words, notes)
     if columns := _va_columns(table):
-        heads.append((VA, _valence_arousal(table, columns, options.scale, notes)))
-    elif options.scale:
+        heads.append((VA, _valence_arousal(table, columns, options.va_scale, notes)))
+    elif options.va_scale:
         raise InputError(f"{table.file}: --va-scale needs columns valence and arousal")
     units = [name for name in table.columns if _UNIT.fullmatch(name)]
     if units:
@@ -191,7 +184,7 @@ def _known_heads(table: Table, options: _Reading, notes: list[str]) -> _Heads:
     return heads
 
 
-def _extra_heads(table: Table, options: _Reading, times: Times, splits: Collection[str], notes: list[str]) -> _Heads:
+def _extra_heads(table: Table, options: Options, times: Times, splits: Collection[str], notes: list[str]) -> _Heads:
     """A head for every other column of numbers or of a few words."""
     heads: _Heads = []
     unused = []

@@ -51,7 +51,7 @@ def of_groups(table: Table, name: str, words: Sequence[str], group: np.ndarray) 
         first, second = sorted((row, other))
         raise InputError(
             f"{table.file}, lines {table.lines[first]} and {table.lines[second]}: {name} is {words[first]!r} and "
-            f"{words[second]!r} for the same video and person; expected one"
+            f"{words[second]!r} for {table.texts('video')[row]!r}; expected one"
         )
     vocabulary = list(index)
     return [vocabulary[at] for at in chosen]
@@ -83,20 +83,14 @@ def read_column(file: Path, column: str) -> Annotations:
         raise InputError(f"{file}: no column 'video' among {', '.join(table.columns)}")
     if name not in table.columns:
         raise unknown(f"column of {file}", column, table.columns)
-    found: dict[tuple[str, str], tuple[str, int]] = {}
-    cells = zip(table.texts("video"), table.texts("person"), table.texts(name), table.lines, strict=True)
-    for video, person, word, line in cells:
-        key = video.replace("\\", "/").removeprefix("./"), person.lower()
-        first = found.setdefault(key, (word, int(line))) if video and word else (word, 0)
-        if first[0] != word:
-            raise InputError(
-                f"{file}, lines {first[1]} and {line}: {name} is {first[0]!r} and {word!r} for {video!r}; expected one"
-            )
-    words = sorted({word for word, _ in found.values()}, key=natural_order)
+    keys, group = groups(table)
+    cells = [word if video else "" for video, word in zip(table.texts("video"), table.texts(name), strict=True)]
+    found = {key: word for key, word in zip(keys, of_groups(table, name, cells, group), strict=True) if word}
+    words = sorted({*found.values()}, key=natural_order)
     if not words or len(words) > MAX_OUTPUTS:
         raise InputError(f"{file}: column {name!r} has {len(words):,} different words; expected 1 to {MAX_OUTPUTS:,}")
     items = tuple(
         Annotation(video, {column: np.array([words.index(word)], np.int16)}, str(file), person=person)
-        for (video, person), (word, _) in found.items()
+        for (video, person), word in found.items()
     )
     return Annotations((Head("column", "classes", tuple(words)),), items)

@@ -43,14 +43,13 @@ def in_frames(annotations: Labeled, spans: Sequence[Span]) -> tuple[Labeled, lis
     """
     groups = list(zip(annotations, spans, strict=True))
     _require_frames([(label, span) for group, span in groups for label in group if label.unit == "unknown"])
-    outside = []
-    converted = []
-    for group, span in groups:
-        labels = tuple(_in_frames(label, span) for label in group)
-        if any(_rows(label) for label in group) and not any(label.number is None or _rows(label) for label in labels):
-            outside.append(span.source)
-        converted.append(labels)
-    return tuple(converted), outside
+    converted = tuple(tuple(_in_frames(label, span) for label in group) for group, span in groups)
+    outside = [
+        span.source
+        for (group, span), labels in zip(groups, converted, strict=True)
+        if any(map(_rows, group)) and not any(label.number is None or _rows(label) for label in labels)
+    ]
+    return converted, outside
 
 
 def _rows(annotation: Annotation) -> int:
@@ -58,7 +57,7 @@ def _rows(annotation: Annotation) -> int:
 
 
 def _in_frames(annotation: Annotation, span: Span) -> Annotation:
-    if annotation.number is None or not len(annotation.number):
+    if annotation.number is None:
         return replace(annotation, unit="frames")
     start = annotation.number
     end = start if annotation.end is None else annotation.end
@@ -70,20 +69,15 @@ def _in_frames(annotation: Annotation, span: Span) -> Annotation:
             )
         start = np.rint(start * (span.fps / TICKS)).astype(np.int64)
         end = np.rint((end + 1) * (span.fps / TICKS)).astype(np.int64) - 1
-        kept = start <= end
-        annotation = replace(
-            annotation,
-            number=start[kept].astype(np.int32),
-            end=end[kept].astype(np.int32),
-            labels={name: values[kept] for name, values in annotation.labels.items()},
-        )
-        start, end = start[kept], end[kept]
-    within = (start <= span.last) & (end >= span.first)
-    if not within.any():
-        nothing = np.zeros(0, np.int32)
-        empty = {name: values[:0] for name, values in annotation.labels.items()}
-        return replace(annotation, number=nothing, end=None, labels=empty, unit="frames")
-    return replace(annotation, unit="frames")
+    kept = start <= end  # not shorter than half a frame
+    kept &= (kept & (start <= span.last) & (end >= span.first)).any()
+    return replace(
+        annotation,
+        number=start[kept].astype(np.int32),
+        end=None if annotation.end is None else end[kept].astype(np.int32),
+        labels={name: values[kept] for name, values in annotation.labels.items()},
+        unit="frames",
+    )
 
 
 def _require_frames(pairs: Sequence[tuple[Annotation, Span]]) -> None:

@@ -167,7 +167,7 @@ def test_other_columns_of_subsets_are_splits_and_unused_ones_are_noted(tmp_path:
         ("video,label\na,x\nb,x\na,y\n", "'a': lines 2 and 4 label this video differently"),
         ("video,start,end,label\na,0,9,x\na,20,30,y\na,5,6,y\n", r"lines 2 and 4 label the same frames \(5 to 6\)"),
         ("video,frame,label\na,,x\na,3,y\n", "line 2 labels the whole video, line 3 some frames"),
-        ("video,frame,subject,label\na,1,s,x\na,2,t,x\n", "lines 2 and 3: subject is 's' and 't' for the same video"),
+        ("video,frame,subject,label\na,1,s,x\na,2,t,x\n", "lines 2 and 3: subject is 's' and 't' for 'a'"),
         ("video,frame,split,label\na,1,train,x\na,2,val,x\n", "lines 2 and 3: split is 'train' and 'validation'"),
     ],
 )
