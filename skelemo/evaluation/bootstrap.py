@@ -5,7 +5,7 @@ of windows are summed once, and a thousand resamples are one matrix product. Oth
 windows, with fewer resamples, unless they define sums of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -133,8 +133,7 @@ class LabeledWindows:
 
     def _named(self, name: str, values: Floats) -> dict[str, Floats]:
         """A metric by name; a metric per output as mean and, if there are several, each."""
-        form = METRICS[name].facts.form
-        if form == "confusion" or (form == "windows" and self.head.kind == "classes"):
+        if self.head.kind == "classes":
             return {name: values}
         mean = mean_of_known(values)
         each = {f"{name}_{output}": values[..., i] for i, output in enumerate(self.head.outputs) if len(self.head) > 1}
@@ -234,14 +233,16 @@ class LabeledWindows:
 
 def resample(groups: Floats, resamples: int, seed: int) -> Floats:
     """Totals ``[R, K]`` of R bootstrap samples of groups ``[G, K]``."""
-    rng, count = np.random.default_rng(seed), len(groups)
-    totals, most = [], max(1, _DRAWS // count)
+    return np.concatenate([times @ groups for times in draws(len(groups), resamples, seed)])
+
+
+def draws(count: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each of G groups is in each of R bootstrap samples, ``[R, G]``, in pieces."""
+    rng, most = np.random.default_rng(seed), max(1, _DRAWS // count)
     for start in range(0, resamples, most):
         rows = min(most, resamples - start)
         drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        totals.append(times.astype(np.float64) @ groups)
-    return np.concatenate(totals)
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
 def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -> dict[str, Any]:
@@ -255,8 +256,8 @@ def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -
     groups_with = (cells.sum(-1) > 0).sum(0)  # [C]
     measured = per_class(matrix)
     resampled = per_class(drawn.reshape(-1, count, count))
-    occurs = resampled.pop("support") > 0  # otherwise undefined
-    bounds = {name: interval(np.where(occurs, values, np.nan)) for name, values in resampled.items()}
+    drawn_classes = resampled.pop("support") > 0  # others are undefined
+    bounds = {name: interval(np.where(drawn_classes, values, np.nan)) for name, values in resampled.items()}
     table: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(head.outputs):
         table[name] = {key: number_or_none(values[number]) for key, values in measured.items()}
@@ -265,9 +266,8 @@ def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -
             known = intervals and groups_with[number] > 1
             table[name][f"{key}_low"] = number_or_none(low[number]) if known else None
             table[name][f"{key}_high"] = number_or_none(high[number]) if known else None
-    left_out = [
-        name for number, name in enumerate(head.outputs) if not (matrix[number].any() or matrix[:, number].any())
-    ]
+    present = matrix.any(0) | matrix.any(1)
+    left_out = [name for name, occurs in zip(head.outputs, present, strict=True) if not occurs]
     return {"per_class": table, "confusion": matrix.astype(int).tolist(), "left_out": left_out}
 
 
@@ -287,8 +287,7 @@ def resampling_groups(frame: pd.DataFrame) -> tuple[Codes, str]:
 
 def fine_resampling_groups(frame: pd.DataFrame) -> tuple[Codes, str]:
     """As `resampling_groups`, but by video or sequence if there are too few subjects or videos for an interval."""
-    unknown = {"subject": "", "video": ""}
-    for blank in ({}, {"subject": ""}, unknown):
+    for blank in ({}, {"subject": ""}, {"subject": "", "video": ""}):
         codes, kind = resampling_groups(frame.assign(**blank))
         if codes.max(initial=-1) + 1 >= FEWEST_GROUPS:
             break

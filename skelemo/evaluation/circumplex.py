@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skelemo.evaluation import metrics
-from skelemo.runs.predictions import output_columns, truth_columns
+from skelemo.runs.predictions import output_columns, truth_columns, truth_of
 from skelemo.targets import VA, Head, hard_labels
 
 #: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of the terms happy, sad, angry, surprised,
@@ -118,19 +118,14 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
     matrix = metrics.confusion(truth, predicted, len(names))
     recall = metrics.per_class(matrix)["recall"]
     rows = [(name, int(matrix[i].sum()), int(matrix[:, i].sum()), float(recall[i])) for i, name in enumerate(names)]
-    classes_head = next((head for head in heads if set(head.outputs) & set(names)), None)
-    texts = (
-        frame[classes_head.name].astype(object) if classes_head else pd.Series(None, index=frame.index, dtype=object)
-    )
-    labels = texts.map({name: number for number, name in enumerate(names)})
-    known = labels.notna().to_numpy()
-    labeled = None
+    head, labeled = labeled_emotions(heads), None
+    labels = as_emotions(head, truth_of(frame, head)) if head else np.full(len(frame), -1)
+    known = labels >= 0
     if known.any():
-        classes = labels[known].to_numpy(np.int64)
-        labeled = {"windows": len(classes)} | {
+        labeled = {"windows": int(known.sum())} | {
             key: {"accuracy": float(metrics.accuracy(found)), "uar": float(metrics.uar(found))}
             for key, reading in (("truth", truth), ("predicted", predicted))
-            for found in [metrics.confusion(classes, reading[known], len(names))]
+            for found in [metrics.confusion(labels[known], reading[known], len(names))]
         }
     return {
         "title": "Valence and arousal mapped to emotions",

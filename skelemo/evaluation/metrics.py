@@ -71,12 +71,12 @@ def titles(head: Head) -> dict[str, str]:
     """Titles of a head's metrics, with one per output if evaluated by output."""
     found = {}
     for name in metrics_of(head):
-        facts = METRICS[name].facts
-        if facts.form == "confusion" or (facts.form == "windows" and head.kind == "classes"):
-            found[name] = facts.title
+        title = METRICS[name].facts.title
+        if head.kind == "classes":
+            found[name] = title
         else:
-            found[f"{name}_mean"] = f"mean {facts.title}" if len(head) > 1 else facts.title
-            found |= {f"{name}_{output}": f"{facts.title} {output}" for output in head.outputs if len(head) > 1}
+            found[f"{name}_mean"] = f"mean {title}" if len(head) > 1 else title
+            found |= {f"{name}_{output}": f"{title} {output}" for output in head.outputs if len(head) > 1}
     return found
 
 

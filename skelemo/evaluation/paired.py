@@ -9,6 +9,7 @@ from skelemo.evaluation.bootstrap import (
     FEWEST_GROUPS,
     RESAMPLES,
     LabeledWindows,
+    draws,
     fine_resampling_groups,
     interval,
     resample,
@@ -82,20 +83,17 @@ def losses(
     judged = LabeledWindows.of(table, head, clips)
     codes, kind = fine_resampling_groups(judged.windows)
     count = int(codes.max(initial=-1)) + 1
-    rng, enough = np.random.default_rng(seed), count >= FEWEST_GROUPS
-    times = np.array([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(resamples * enough)])
+    enough = count >= FEWEST_GROUPS
+    times = np.concatenate([np.ones((1, count)), *(draws(count, resamples, seed) if enough else ())])
 
     def figures(one: LabeledWindows) -> Floats:
         """The main metric of all groups, and of each resample."""
-        groups = one.main_totals(codes, count)
-        totals = np.concatenate([groups.sum(0)[None], times @ groups] if enough else [groups.sum(0)[None]])
+        totals = times @ one.main_totals(codes, count)
         return np.full(len(totals), np.nan) if not count or one.single_class else one.measure_main(totals, totals[0])
 
     usual = figures(judged)
-    found = np.array(
-        [figures(LabeledWindows.of(table.assign(**output_table(head, one)), head, clips)) for one in others]
-    )
-    lost = usual - found.reshape(len(others), len(usual))  # [M, 1 + R]
+    alternatives = (LabeledWindows.of(table.assign(**output_table(head, one)), head, clips) for one in others)
+    lost = usual - np.array([*map(figures, alternatives)]).reshape(len(others), len(usual))  # [M, 1 + R]
     if not enough or np.isnan(usual[0]):
         unknown = np.full(len(others), np.nan)
         return Losses(float(usual[0]), lost[:, 0], unknown, unknown, unknown, count, kind)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from skelemo.evaluation.metrics import METRICS, Counts, Floats, Metric, pearson_of_sums, ratio, sums
+from skelemo.evaluation.metrics import METRICS, Counts, Floats, Metric, mean_of_known, pearson_of_sums, ratio, sums
 
 #: Number of quantiles of a score, and of each of two series.
 _BINS, _SQUARE = 256, 32
@@ -75,10 +75,14 @@ def _spearman_of_sums(totals: Floats) -> Floats:
 
 
 def _calibration_sums(truth: Counts, predicted: Floats, groups: Counts, size: int) -> Iterator[Floats]:
-    confidence, right = predicted.max(1), predicted.argmax(1) == truth
+    yield _gaps(predicted.max(1), predicted.argmax(1) == truth, groups, size)
+
+
+def _gaps(confidence: Floats, right: NDArray[np.bool_], groups: Counts, size: int) -> Floats:
+    """Sums of confidence minus accuracy by group and confidence bin, and number of windows, ``[size, bins + 1]``."""
     cells = groups * _CONFIDENCE + np.minimum((confidence * _CONFIDENCE).astype(np.int64), _CONFIDENCE - 1)
     gaps = np.bincount(cells, weights=confidence - right, minlength=size * _CONFIDENCE).reshape(size, -1)
-    yield np.concatenate([gaps, np.bincount(groups, minlength=size)[:, None]], 1)
+    return np.concatenate([gaps, np.bincount(groups, minlength=size)[:, None]], 1)
 
 
 def _calibration_of_sums(totals: Floats) -> Floats:
@@ -88,9 +92,8 @@ def _calibration_of_sums(totals: Floats) -> Floats:
 @METRICS.register("auc", Metric("classes", "windows", "AUC", _class_areas, _area_of_sums))
 def auc(truth: Counts, predicted: Floats) -> float:
     """Area under the ROC curve of each class against the rest, averaged over the classes with both."""
-    found = [_area(truth == number, predicted[:, number]) for number in range(predicted.shape[1])]
-    known = [area for area in found if not math.isnan(area)]
-    return float(np.mean(known)) if known else math.nan
+    areas = [_area(truth == number, predicted[:, number]) for number in range(predicted.shape[1])]
+    return float(mean_of_known(np.array(areas)))
 
 
 @METRICS.register(
@@ -98,15 +101,12 @@ def auc(truth: Counts, predicted: Floats) -> float:
 )
 def calibration_error(truth: Counts, predicted: Floats) -> float:
     """Expected calibration error: mean gap of confidence and accuracy over 15 bins of equal width (Guo et al. 2017)."""
-    (totals,) = _calibration_sums(truth, predicted, np.zeros(len(truth), np.int64), 1)
-    return float(_calibration_of_sums(totals)[0])
+    return presence_error(predicted.max(1), predicted.argmax(1) == truth)
 
 
 def presence_error(probability: Floats, present: NDArray[np.bool_]) -> float:
     """Expected calibration error of probabilities ``[N]`` of a flag, with the bins of `calibration_error`."""
-    cells = np.minimum((probability * _CONFIDENCE).astype(np.int64), _CONFIDENCE - 1)
-    gaps = np.bincount(cells, weights=probability - present, minlength=_CONFIDENCE)
-    return float(np.abs(gaps).sum() / max(len(cells), 1))
+    return float(_calibration_of_sums(_gaps(probability, present, np.zeros(len(present), np.int64), 1))[0])
 
 
 @METRICS.register("flag_auc", Metric("flags", "windows", "AUC", _flag_areas, _area_of_sums))

@@ -1,13 +1,13 @@
 """Scores of a run with confidence intervals from its predictions, ``scores.json``."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skelemo.evaluation.bootstrap import RESAMPLES, LabeledWindows, number_or_none
-from skelemo.runs.folder import scores_html
+from skelemo.runs.folder import metrics_in, scores_html
 from skelemo.runs.predictions import SUBSETS
 from skelemo.targets import Head, hard_labels
 
@@ -25,7 +25,7 @@ class Scores(dict[str, dict[str, dict[str, Any]]]):
 
     def __repr__(self) -> str:
         rows = [
-            f"{subset:<12}{head:<16}" + "  ".join(_shown(name, figure) for name, figure in list(_figures(scored))[:3])
+            f"{subset:<12}{head:<16}" + "  ".join(_shown(*metric) for metric in list(metrics_in(scored).items())[:3])
             for subset, heads in self.items()
             for head, scored in heads.items()
         ]
@@ -33,11 +33,6 @@ class Scores(dict[str, dict[str, dict[str, Any]]]):
 
     def _repr_html_(self) -> str:
         return scores_html(self)
-
-
-def _figures(scored: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The metrics of a head, without its other entries."""
-    return ((name, value) for name, value in scored.items() if isinstance(value, Mapping) and "value" in value)
 
 
 def _shown(name: str, figure: Mapping[str, Any]) -> str:
@@ -93,7 +88,7 @@ def with_seeds(scores: Scores, by_seed: Mapping[int, Scores]) -> Scores:
         found[subset] = {}
         for head, scored in heads.items():
             own = {
-                str(seed): {name: figure["value"] for name, figure in _figures(of_seed[subset][head])}
+                str(seed): {name: figure["value"] for name, figure in metrics_in(of_seed[subset][head]).items()}
                 for seed, of_seed in by_seed.items()
             }
             found[subset][head] = {**scored, "seeds": own, "seed_mean": _spread([*own.values()])}

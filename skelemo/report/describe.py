@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from skelemo.evaluation.bootstrap import FEWEST_GROUPS
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
-from skelemo.runs.folder import Run
+from skelemo.runs.folder import Run, group_count
 from skelemo.targets import Head
 from skelemo.text import count
 
@@ -103,14 +103,12 @@ def interval_basis(scored: Mapping[str, Any]) -> str:
     """How the intervals of a head's scores were computed."""
     if few := missing_interval(scored):
         return few
-    resamples, kinds = scored.get("interval", {}).get("resamples", 0), scored["grouped_by"].replace(" or ", "s or ")
-    return f"95 %, {resamples:,} resamples of {scored['groups']:,} {kinds}s"
+    return f"95 %, {scored.get('interval', {}).get('resamples', 0):,} resamples of {group_count(scored)}"
 
 
 def missing_interval(scored: Mapping[str, Any]) -> str:
     """The reason for missing intervals of a head's scores; otherwise ""."""
-    kind, groups = scored["grouped_by"], scored["groups"]
-    return f"n/a ({count(groups, kind, kind.replace(' or ', 's or ') + 's')})" if groups < FEWEST_GROUPS else ""
+    return f"n/a ({group_count(scored)})" if scored["groups"] < FEWEST_GROUPS else ""
 
 
 def pairs_basis(paired: "Paired") -> str:

@@ -63,8 +63,8 @@ class Run:
         figures = [
             f"{head} {name} {figure['value']:.3f}"
             for head, scored in self.shown.items()
-            for name, figure in list(scored.items())[:1]
-            if isinstance(figure, Mapping) and figure.get("value") is not None
+            for name, figure in list(metrics_in(scored).items())[:1]
+            if figure["value"] is not None
         ]
         arch = self.config.get("arch", "fused")
         return f"<run {self.name}: {arch}, {self.subset} {', '.join(figures) or 'without scores'}>"
@@ -130,7 +130,8 @@ def read_run(path: Path) -> Run:
         raise UnfinishedError(f"{path} is still training")
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path} is not a run folder, it has no config.yaml{_inside(path)}")
-    if read_settings(path / "config.yaml").get("pretrain"):
+    config = read_settings(path / "config.yaml")
+    if config.get("pretrain"):
         raise InputError(f"{path} is a pretraining run: {NO_HEAD}")
     for name in ("environment.json", "splits.json", "predictions.parquet", "scores.json"):
         if not (path / name).is_file() and (path / "scores.json").is_file():
@@ -144,7 +145,7 @@ def read_run(path: Path) -> Run:
     heads = _heads(path / "environment.json", environment)
     run = Run(
         path=path,
-        config=read_settings(path / "config.yaml"),
+        config=config,
         environment=environment,
         splits=read_json(path / "splits.json"),
         metrics=_read_metrics(path),
@@ -289,8 +290,19 @@ def _inside(path: Path) -> str:
     return f"; it contains {count(len(runs), 'run')}, name those: {runs[0].parent} …" if runs else ""
 
 
+def metrics_in(scored: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The metrics of a head, without its other entries."""
+    return {name: value for name, value in scored.items() if isinstance(value, Mapping) and "value" in value}
+
+
+def group_count(scored: Mapping[str, Any]) -> str:
+    """The number of groups of a head's windows, as ``12 subjects``."""
+    kind = scored["grouped_by"]
+    return count(scored["groups"], kind, kind.replace(" or ", "s or ") + "s")
+
+
 def _one_line(error: BaseException) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip()
+    return " ".join(str(error).split())
 
 
 def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -298,12 +310,11 @@ def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     rows = []
     for subset, heads in scores.items():
         for head, scored in heads.items():
-            figures = [(name, one) for name, one in scored.items() if isinstance(one, Mapping) and "value" in one]
-            for name, one in figures[:_MOST_FIGURES]:
-                first = name == figures[0][0]
+            size = f"{count(scored['windows'], scored['unit'])}, {group_count(scored)}"
+            for place, (name, one) in enumerate(list(metrics_in(scored).items())[:_MOST_FIGURES]):
                 value = "–" if one["value"] is None else f"{one['value']:.3f}"
-                rows.append((subset * first, head * first, name.replace("_", " "), value, _interval(one),
-                             _size(scored) * first))  # fmt: skip
+                first = ("", "", "") if place else (subset, head, size)
+                rows.append((*first[:2], name.replace("_", " "), value, _interval(one), first[2]))
     if not rows:
         return html_table("scores: nothing was scored", (), ())
     return html_table("scores", ("subset", "head", "figure", "value", "95 % interval", "of"), rows)
@@ -312,9 +323,3 @@ def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 def _interval(figure: Mapping[str, Any]) -> str:
     low, high = figure.get("low"), figure.get("high")
     return f"{low:.3f} to {high:.3f}" if low is not None and high is not None else "n/a"
-
-
-def _size(scored: Mapping[str, Any]) -> str:
-    groups, kind = scored.get("groups"), str(scored.get("grouped_by", "group"))
-    size = count(scored.get("windows", 0), str(scored.get("unit", "window")))
-    return size + (f", {count(groups, kind, kind.replace(' or ', 's or ') + 's')}" if groups else "")

@@ -16,32 +16,26 @@ Calibration = Literal["none", "track", "running"]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
-class Figure(TypedDict):
-    """A metric and its interval."""
-
+class _Figure(TypedDict):
     value: Number
     low: NotRequired[Number]
     high: NotRequired[Number]
 
 
-class Spread(TypedDict):
+class _Spread(TypedDict):
     """Mean and standard deviation over folds or seeds."""
 
     mean: Number
     sd: Number
 
 
-class Resampling(TypedDict, total=False):
-    """Bootstrap of the intervals."""
-
+class _Resampling(TypedDict, total=False):
     resamples: Whole
     level: Number
     seed: Whole
 
 
-class ClassFigures(TypedDict):
-    """Metrics of a class."""
-
+class _ClassFigures(TypedDict):
     precision: Number
     recall: Number
     f1: Number
@@ -54,80 +48,72 @@ class ClassFigures(TypedDict):
     f1_high: NotRequired[Number]
 
 
-class FlagFigures(TypedDict):
-    """Metrics of a flag."""
-
+class _FlagFigures(TypedDict):
     f1: Number
     support: Whole
 
 
-class UnscoredHeads(TypedDict):
+class _UnscoredHeads(TypedDict):
     """Heads without a counterpart."""
 
     run: list[Text]
     data: list[Text]
 
 
-class Joined(TypedDict):
+class _Joined(TypedDict):
     """How a head of other data was joined with the run's."""
 
     head: Text
     renamed: dict[Text, Text]
     unscored: dict[Text, Whole]
     unlabeled: list[Text]
-    unscored_heads: UnscoredHeads
+    unscored_heads: _UnscoredHeads
 
 
-class Group(TypedDict):
-    """Scores of a group of windows."""
-
+class _Group(TypedDict):
     column: Text
     group: Text
     scores: dict[Text, Any]
 
 
-class Scored(TypedDict, total=False):
+class _Scored(TypedDict, total=False):
     """A head's entry in ``scores.json``, without its metrics."""
 
     windows: Required[Whole]
     unit: Required[Literal["window", "clip"]]
     groups: Required[Whole]
     grouped_by: Required[Text]
-    interval: Resampling
+    interval: _Resampling
     folds: dict[FoldNumber, dict[Text, Number]]
-    fold_mean: dict[Text, Spread]
+    fold_mean: dict[Text, _Spread]
     seeds: dict[SeedNumber, dict[Text, Number]]
-    seed_mean: dict[Text, Spread]
-    per_class: dict[Text, ClassFigures]
-    per_flag: dict[Text, FlagFigures]
+    seed_mean: dict[Text, _Spread]
+    per_class: dict[Text, _ClassFigures]
+    per_flag: dict[Text, _FlagFigures]
     confusion: list[list[Whole]]
     left_out: list[Text]
     note: Text
-    joined: Joined
-    by: Annotated[list[Group], Field(max_length=10_000)]
+    joined: _Joined
+    by: Annotated[list[_Group], Field(max_length=10_000)]
 
 
-class LearnedBefore(TypedDict):
+class _LearnedBefore(TypedDict):
     """Training data of a fold's initial model."""
 
     sha256: list[Hash]
     subjects: list[Text]
 
 
-class Splits(TypedDict, total=False):
-    """``splits.json``."""
-
+class _Splits(TypedDict, total=False):
     split: Text
     folds: Annotated[list[dict[Text, list[Text]]], Field(max_length=10_000)]
     grouped_by: Text
     subjects: dict[Text, Text]
     sha256: dict[Text, Hash]
-    learned_before: Annotated[list[LearnedBefore], Field(max_length=10_000)]
+    learned_before: Annotated[list[_LearnedBefore], Field(max_length=10_000)]
 
 
-class Data(TypedDict, total=False):
-    """Data of a run."""
-
+class _Data(TypedDict, total=False):
     caches: Text | list[Text | dict[Text, Any]]
     layout: Text
     simulated: bool
@@ -135,7 +121,7 @@ class Data(TypedDict, total=False):
     frames: Whole
 
 
-class HeadFields(TypedDict):
+class _HeadFields(TypedDict):
     """A head, see `skelemo.targets.Head.to_json`."""
 
     name: Text
@@ -145,24 +131,20 @@ class HeadFields(TypedDict):
     high: NotRequired[Number]
 
 
-class EvaluatedRun(TypedDict):
-    """A run that was evaluated on other data."""
-
+class _EvaluatedRun(TypedDict):
     name: Text
     arch: Text
     data: list[Text]
     weights_sha256: list[Hash]
 
 
-class Evaluation(TypedDict):
-    """The evaluated runs and notes on the evaluation."""
-
-    runs: Annotated[list[EvaluatedRun], Field(min_length=1, max_length=1000)]
+class _Evaluation(TypedDict):
+    runs: Annotated[list[_EvaluatedRun], Field(min_length=1, max_length=1000)]
     notes: Annotated[list[Text], Field(max_length=1000)]
     seconds: Number
 
 
-class CorrectionsApplied(TypedDict):
+class _CorrectionsApplied(TypedDict):
     """The table of corrections applied to a run's labels."""
 
     file: Text
@@ -174,38 +156,36 @@ class CorrectionsApplied(TypedDict):
     unmatched: Whole
 
 
-class Initial(TypedDict):
+class _Initial(TypedDict):
     """Initialization of a run, and overlap of the initial model's data with its subsets."""
 
     text: Text
     overlap: Text
 
 
-class Throughput(TypedDict):
-    """Throughput of a run, see `skelemo.inference.scoring.cost.throughput`."""
+class _Throughput(TypedDict):
+    """_Throughput of a run, see `skelemo.inference.scoring.cost.throughput`."""
 
     windows_per_second: Annotated[float, Field(gt=0, le=1e12)]
     batch: Annotated[int, Field(ge=1, le=10**9)]
     device: Text
 
 
-class Environment(TypedDict, total=False):
-    """``environment.json``."""
-
-    evaluation: Evaluation
-    corrections: CorrectionsApplied
-    init: Initial
+class _Environment(TypedDict, total=False):
+    evaluation: _Evaluation
+    corrections: _CorrectionsApplied
+    init: _Initial
 
     cache_hash: Text | None
-    data: Data
-    heads: Annotated[list[HeadFields], Field(max_length=100)]
+    data: _Data
+    heads: Annotated[list[_HeadFields], Field(max_length=100)]
     parameters: Number
     flops: Number
-    throughput: Throughput
+    throughput: _Throughput
     seconds: Number
 
 
-class ProbeTrial(TypedDict):
+class _ProbeTrial(TypedDict):
     """See `skelemo.training.choice.Trial`."""
 
     parts: list[Text]
@@ -215,29 +195,27 @@ class ProbeTrial(TypedDict):
     calibrate: Calibration
 
 
-class FoldChoice(TypedDict):
+class _FoldChoice(TypedDict):
     """See `skelemo.training.choice.Choice`."""
 
     parts: Annotated[list[Text], Field(min_length=1)]
-    trials: Annotated[list[ProbeTrial], Field(max_length=10_000)]
+    trials: Annotated[list[_ProbeTrial], Field(max_length=10_000)]
     reason: Text
     calibrate: Calibration
     caution: Text
 
 
-class Choices(TypedDict):
-    """``choices.json``."""
-
-    folds: Annotated[list[FoldChoice], Field(max_length=10_000)]
+class _Choices(TypedDict):
+    folds: Annotated[list[_FoldChoice], Field(max_length=10_000)]
 
 
-_FIGURE = TypeAdapter(Figure)
-_SCORED = TypeAdapter(Scored)
+_FIGURE = TypeAdapter(_Figure)
+_SCORED = TypeAdapter(_Scored)
 
 Radius = Annotated[float, Field(ge=0, le=10)] | None
 
 
-class Smoothing(TypedDict):
+class _Smoothing(TypedDict):
     """See `skelemo.training.predicting.choose_width`."""
 
     width: Annotated[int, Field(ge=1, le=1_000_001)]
@@ -259,13 +237,13 @@ class Model(TypedDict):
     window: dict[str, Any]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     weights_sha256: str
-    smoothing: NotRequired[dict[Text, Smoothing]]
+    smoothing: NotRequired[dict[Text, _Smoothing]]
     flip_average: NotRequired[bool]
     neutral_radius: NotRequired[Radius]
     pretext: NotRequired[bool]
 
 
-class WindowFields(TypedDict):
+class _WindowFields(TypedDict):
     """`skelemo.data.window.Window`."""
 
     length: Annotated[int, Field(ge=1, le=100_000)]
@@ -275,7 +253,7 @@ class WindowFields(TypedDict):
     clip_windows: NotRequired[Annotated[int, Field(ge=1, le=100)]]
 
 
-class PreparationFields(TypedDict):
+class _PreparationFields(TypedDict):
     """`skelemo.preprocess.Preparation`."""
 
     coordinates: Literal["parts", "frame"]
@@ -298,24 +276,24 @@ class ExportedFields(TypedDict):
     skelemo: Text
     name: Text
     archs: Annotated[list[Text], Field(min_length=1, max_length=1000)]
-    heads: Annotated[list[HeadFields], Field(min_length=1, max_length=100)]
+    heads: Annotated[list[_HeadFields], Field(min_length=1, max_length=100)]
     layout: Text
     parts: Annotated[list[Text], Field(min_length=1, max_length=100)]
     units: Literal["pixels"]
-    window: WindowFields
-    preparation: PreparationFields
+    window: _WindowFields
+    preparation: _PreparationFields
     least: Annotated[int, Field(ge=1, le=10_000_000)]
     precision: Literal["float32", "int8"]
-    smoothing: dict[Text, Smoothing]
+    smoothing: dict[Text, _Smoothing]
     neutral_radius: NotRequired[Radius]
     weights_sha256: Annotated[list[Hash], Field(max_length=1000)]
 
 
 #: Schemas by file name.
 SHAPES: dict[str, TypeAdapter[Any]] = {
-    "splits.json": TypeAdapter(Splits),
-    "choices.json": TypeAdapter(Choices),
-    "environment.json": TypeAdapter(Environment),
+    "splits.json": TypeAdapter(_Splits),
+    "choices.json": TypeAdapter(_Choices),
+    "environment.json": TypeAdapter(_Environment),
     "model.json": TypeAdapter(Model),
     "exported": TypeAdapter(ExportedFields),
     "scores.json": TypeAdapter(dict[Literal["validation", "test"], dict[Text, dict[Text, Any]]]),
@@ -323,7 +301,7 @@ SHAPES: dict[str, TypeAdapter[Any]] = {
 
 
 def _check_scored(scored: dict[str, Any]) -> None:
-    rest = {key: value for key, value in scored.items() if key in Scored.__annotations__}
+    rest = {key: value for key, value in scored.items() if key in _Scored.__annotations__}
     _SCORED.validate_python(rest, strict=True)
     for key in scored.keys() - rest.keys():
         _FIGURE.validate_python(scored[key], strict=True)

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     if not isinstance(grids, list):
         raise InputError(f"{file}: expected grid with a list of values for each setting")
     chosen = [*_cells(file, grids)]
-    _require_apart(file, chosen, overrides or {})
+    require_fixed(file, varied(pair for cell in chosen for pair in cell.items()), overrides)
     names = file_names("-".join(word(key, value) for key, value in cell.items()) or "run" for cell in chosen)
     cells = []
     seen: dict[str, str] = {}
@@ -129,15 +129,22 @@ def _cells(file: Path, grids: Sequence[Any]) -> Iterator[dict[str, Any]]:
             yield dict(zip(grid, values, strict=True))
 
 
-def _require_apart(file: Path, cells: Sequence[Mapping[str, Any]], overrides: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` for an override of a varied setting."""
-    varied = {
-        name for cell in cells for key, value in cell.items() for name in (value if _is_bundle(key, value) else [key])
-    }
-    for key in overrides:
-        for name in sorted(varied):
-            if f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}."):
-                raise ConfigError(f"--set {key}: the grid of {file} varies {name}; omit --set or change the file")
+def varied(settings: Iterable[tuple[str, Any]]) -> set[str]:
+    """The names of settings, given with their values, with settings that vary together unpacked."""
+    return {name for key, value in settings for name in (value if _is_bundle(key, value) else [key])}
+
+
+def require_fixed(file: Path, names: Collection[str], overrides: Mapping[str, Any] | None) -> None:
+    """Raise `ConfigError` for an override of a setting that a file varies."""
+    for key in overrides or {}:
+        for name in sorted(names):
+            if _full(key).startswith(_full(name)) or _full(name).startswith(_full(key)):
+                raise ConfigError(f"--set {key}: {file} varies {name}; omit --set or change the file")
+
+
+def _full(key: str) -> str:
+    """A setting's name, that of an architecture's setting below ``model``, with a final dot."""
+    return f"{key}." if key.partition(".")[0] in Config.model_fields else f"model.{key}."
 
 
 def _is_bundle(key: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.models.registry import ARCHITECTURES
-from skelemo.study.grid import MOST_CELLS, combined, read_entries, word
+from skelemo.study.grid import MOST_CELLS, combined, read_entries, require_fixed, varied, word
 from skelemo.training.config import SCORED, Config, load_config
 
 SAMPLERS = ("tpe", "random", "grid")
@@ -116,14 +116,12 @@ def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: 
     base = base | dict(overrides or {})
     archs = space["arch"] if isinstance(space.get("arch"), list) else [base.get("arch", "ann")]
     axes = {name: _axis(file, name, found, str(archs[0])) for name, found in space.items()}
-    for name, axis in axes.items():
-        bundles = axis.values if isinstance(axis, Choices) and name not in Config.model_fields else ()
-        together = {key for found in bundles if isinstance(found, Mapping) for key in found}
-        if wrong := sorted({name, *together} & SCORED):
-            raise ConfigError(f"{file}: {wrong[0]} cannot vary in a search, since scores would not be comparable")
-        varied = {key.removeprefix("model.") for key in {name, *together}}
-        if fixed := [key for key in overrides or {} if key.removeprefix("model.") in varied]:
-            raise ConfigError(f"--set {fixed[0]}: varied by space in {file}; omit --set or remove it from space")
+    names = varied(
+        (name, value) for name, axis in axes.items() for value in (axis.values if isinstance(axis, Choices) else [None])
+    )
+    if wrong := sorted(names & SCORED):
+        raise ConfigError(f"{file}: {wrong[0]} cannot vary in a search, since scores would not be comparable")
+    require_fixed(file, names, overrides)
     sampler = _one_of(file, "sampler", content.get("sampler", "tpe"), SAMPLERS)
     most = _whole(file, "trials", content.get("trials", 50))
     if sampler == "grid":
