@@ -48,7 +48,12 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
     """
     caches = [open_cache(source) for source in sources]
     heads = _common_heads(caches)
-    _require_one_layout(caches)
+    for cache in caches:
+        if cache.layout != caches[0].layout:
+            raise CacheError(
+                f"{cache.name} has the layout {cache.layout.name}, {caches[0].name} has {caches[0].layout.name}: "
+                "expected one layout; ingest one of the caches again with --layout"
+            )
     _refuse_contradictions(caches)
     corrections = merged(read_all(sources))
     shards = [shard for cache in caches for shard in cache.shards]
@@ -207,15 +212,6 @@ def _common_heads(caches: Collection[Cache]) -> tuple[Head, ...]:
                 )
         common[name] = best
     return tuple(common.values())
-
-
-def _require_one_layout(caches: Sequence[Cache]) -> None:
-    for cache in caches:
-        if cache.layout != caches[0].layout:
-            raise CacheError(
-                f"{cache.name} has the layout {cache.layout.name}, {caches[0].name} has {caches[0].layout.name}: "
-                "expected one layout; ingest one of the caches again with --layout"
-            )
 
 
 def _refuse_contradictions(caches: Collection[Cache]) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import fsspec
@@ -32,12 +33,41 @@ _HTTP, _SSH = ("http", "https"), ("ssh", "sftp")
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _SERVER_TIMEOUT = 30  # seconds
 _DAY = 24 * 3600
+_UPLOAD = ".push"  # ending of unfinished uploads
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError,
               NotImplementedError, ImportError, TypeError, ValueError, AttributeError, SkelemoError)  # fmt: skip
 #: Headers kept on a redirect to another host.
 _PUBLIC_HEADERS = {"accept", "accept-encoding", "host", "range", "user-agent"}
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+def _retried(action: Callable[Concatenate["Remote", _P], _T]) -> Callable[Concatenate["Remote", _P], _T]:
+    """Retry a method on transient errors; other errors become a `RemoteError`."""
+
+    @wraps(action)
+    def retrying(self: "Remote", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        for pause in (*PAUSES, None):
+            try:
+                return action(self, *args, **kwargs)
+            except ImportError as error:
+                extra = _EXTRAS.get(self.protocol)
+                remedy = f"pip install 'skelemo[{extra}]'" if extra else str(error)
+                raise ConfigError(f"{self.label}: no driver for {self.protocol}:// is installed: {remedy}") from None
+            except SkelemoError:
+                raise
+            except Exception as error:
+                if "rotocol not known" in str(error):
+                    raise ConfigError(f"{self.label}: fsspec does not support {self.protocol}://") from None
+                if pause is None or not _is_transient(error):
+                    raise self.error(error) from error
+                with suppress(Exception):
+                    self._connect()[0].clear_instance_cache()  # the next attempt opens a new connection
+                time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    return retrying
 
 
 class Remote:
@@ -75,58 +105,47 @@ class Remote:
         """The folder, if it is local."""
         return Path(fsspec.core.strip_protocol(self._url)) if self.protocol in ("file", "local") else None
 
+    @_retried
     def sizes(self) -> dict[str, int] | None:
         """File sizes by name; empty if the folder does not exist, None for HTTP, which cannot list."""
         if self.protocol in _HTTP:
             return None
-
-        def listed() -> dict[str, int]:
-            fs, root = self._connect()
-            fs.invalidate_cache()
-            with suppress(FileNotFoundError):
-                return {
-                    entry["name"].rstrip("/").rpartition("/")[2]: entry["size"]
-                    for entry in fs.ls(root, detail=True)
-                    if entry["type"] != "directory" and isinstance(entry.get("size"), int)
-                }
-            return {}
-
-        return self._retry(listed)
+        fs, root = self._connect()
+        fs.invalidate_cache()
+        with suppress(FileNotFoundError):
+            return {
+                entry["name"].rstrip("/").rpartition("/")[2]: entry["size"]
+                for entry in fs.ls(root, detail=True)
+                if entry["type"] != "directory" and isinstance(entry.get("size"), int)
+            }
+        return {}
 
     def read(self, name: str) -> bytes | None:
         """Read a short file; None if it does not exist."""
-
-        def content() -> bytes:
-            with self._open(name) as file:
-                return b"".join(self._blocks(file, name, MAX_TEXT))
-
         try:
-            return self._retry(content)
+            return self._read(name)
         except RemoteError as error:
             if is_missing(error):
                 return None
             raise
 
+    @_retried
     def fetch(self, name: str, size: int, to: Path, progress: Callable[[int], None] = lambda _: None) -> str:
         """Download a file of known size, within a time limit; returns its SHA-256."""
-
-        def fetched() -> str:
-            digest, done = hashlib.sha256(), 0
-            try:
-                with self._open(name) as source, to.open("wb") as file:
-                    for block in self._blocks(source, name, size):
-                        file.write(block)
-                        digest.update(block)
-                        done += len(block)
-                        progress(len(block))
-                if done < size:
-                    raise ConnectionError(f"{name} was truncated after {done:,} of {size:,} bytes")
-            except BaseException:
-                progress(-done)
-                raise
-            return digest.hexdigest()
-
-        return self._retry(fetched)
+        digest, done = hashlib.sha256(), 0
+        try:
+            with self._open(name) as source, to.open("wb") as file:
+                for block in self._blocks(source, name, size):
+                    file.write(block)
+                    digest.update(block)
+                    done += len(block)
+                    progress(len(block))
+            if done < size:
+                raise ConnectionError(f"{name} was truncated after {done:,} of {size:,} bytes")
+        except BaseException:
+            progress(-done)
+            raise
+        return digest.hexdigest()
 
     def put(self, path: Path, name: str) -> None:
         """Upload a file atomically."""
@@ -136,29 +155,23 @@ class Remote:
         """Replace a short file atomically."""
         self._upload(name, len(text), lambda fs, target: fs.pipe_file(target, text))
 
+    @_retried
     def remove(self, name: str) -> None:
         """Remove a file if it exists."""
+        fs, path = self._connect(name)
+        with suppress(FileNotFoundError):
+            fs.rm_file(path)
 
-        def removed() -> None:
-            fs, path = self._connect(name)
-            with suppress(FileNotFoundError):
-                fs.rm_file(path)
-
-        self._retry(removed)
-
+    @_retried
     def sweep(self) -> None:
         """Remove abandoned uploads older than a day."""
         if self.protocol in _OBJECT_STORES:
             return
-
-        def abandoned() -> list[str]:
-            fs, root = self._connect()
-            entries = fs.ls(root, detail=True) if fs.exists(root) else []
-            names = [entry["name"].rpartition("/")[2] for entry in entries if _age(entry) > _DAY]
-            return [name for name in names if name.startswith(PARTIAL) and name.endswith(_UPLOAD)]
-
-        for name in self._retry(abandoned):
-            self.remove(name)
+        fs, root = self._connect()
+        for entry in fs.ls(root, detail=True) if fs.exists(root) else []:
+            name = entry["name"].rpartition("/")[2]
+            if name.startswith(PARTIAL) and name.endswith(_UPLOAD) and _age(entry) > _DAY:
+                self.remove(name)
 
     def error(self, error: BaseException) -> RemoteError:
         """Convert a driver's error to one line without secrets."""
@@ -188,6 +201,11 @@ class Remote:
             with fs.open(path, "rb") as file:
                 yield file
 
+    @_retried
+    def _read(self, name: str) -> bytes:
+        with self._open(name) as file:
+            return b"".join(self._blocks(file, name, MAX_TEXT))
+
     def _blocks(self, file: BinaryIO, name: str, most: int) -> Iterator[bytes]:
         """Yield the file's bytes; raises `RemoteError` beyond ``most`` bytes, or if the transfer times out."""
         start, done = time.monotonic(), 0
@@ -199,50 +217,24 @@ class Remote:
                 raise RemoteError(f"{self.label}/{name}: too slow: {done:,} bytes in {elapsed:.0f} s")
             yield block
 
+    @_retried
     def _upload(self, name: str, size: int, write: Callable[[Any, str], object]) -> None:
-        def uploaded() -> None:
-            fs, target = self._connect(name)
-            if self.protocol in _OBJECT_STORES:
-                write(fs, target)
-                return
-            folder = target.rpartition("/")[0]
-            partial = f"{folder}/{PARTIAL}{uuid.uuid4().hex}{_UPLOAD}"
-            fs.makedirs(folder, exist_ok=True)
-            try:
-                write(fs, partial)
-                if (arrived := fs.info(partial)["size"]) != size:
-                    raise ConnectionError(f"{name} arrived with {arrived:,} of {size:,} bytes")
-                fs.mv(partial, target)
-            except BaseException:
-                with suppress(Exception):
-                    fs.rm_file(partial)
-                raise
-
-        self._retry(uploaded)
-
-    def _retry(self, action: Callable[[], _T]) -> _T:
-        """Run an action, with retries on transient errors; other errors become a `RemoteError`."""
-        for pause in (*PAUSES, None):
-            try:
-                return action()
-            except ImportError as error:
-                extra = _EXTRAS.get(self.protocol)
-                remedy = f"pip install 'skelemo[{extra}]'" if extra else str(error)
-                raise ConfigError(f"{self.label}: no driver for {self.protocol}:// is installed: {remedy}") from None
-            except SkelemoError:
-                raise
-            except Exception as error:
-                if "rotocol not known" in str(error):
-                    raise ConfigError(f"{self.label}: fsspec does not support {self.protocol}://") from None
-                if pause is None or not _is_transient(error):
-                    raise self.error(error) from error
-                with suppress(Exception):
-                    self._connect()[0].clear_instance_cache()  # the next attempt opens a new connection
-                time.sleep(pause)
-        raise AssertionError("unreachable")
-
-
-_UPLOAD = ".push"
+        fs, target = self._connect(name)
+        if self.protocol in _OBJECT_STORES:
+            write(fs, target)
+            return
+        folder = target.rpartition("/")[0]
+        partial = f"{folder}/{PARTIAL}{uuid.uuid4().hex}{_UPLOAD}"
+        fs.makedirs(folder, exist_ok=True)
+        try:
+            write(fs, partial)
+            if (arrived := fs.info(partial)["size"]) != size:
+                raise ConnectionError(f"{name} arrived with {arrived:,} of {size:,} bytes")
+            fs.mv(partial, target)
+        except BaseException:
+            with suppress(Exception):
+                fs.rm_file(partial)
+            raise
 
 
 def redacted(url: str) -> str:
@@ -286,9 +278,8 @@ def _flat_options(options: Mapping[str, Any], key: str = "") -> list[tuple[str, 
     """Keys and values of nested options."""
     found: list[tuple[str, str]] = []
     for name, value in options.items():
-        found += (
-            _flat_options(value, f"{key} {name}") if isinstance(value, Mapping) else [(f"{key} {name}", str(value))]
-        )
+        where = f"{key} {name}"
+        found += _flat_options(value, where) if isinstance(value, Mapping) else [(where, str(value))]
     return found
 
 
@@ -312,10 +303,8 @@ def _is_transient(error: BaseException) -> bool:
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
         return status in (408, 425, 429)
-    name = type(error).__name__
-    return not isinstance(error, _PERMANENT) and not re.search(
-        "Credential|Authentication|PermissionDenied|HostKey", name
-    )
+    refused = re.search("Credential|Authentication|PermissionDenied|HostKey", type(error).__name__)
+    return not refused and not isinstance(error, _PERMANENT)
 
 
 def _age(entry: Mapping[str, Any]) -> float:

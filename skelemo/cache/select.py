@@ -60,7 +60,9 @@ def matching(
     for key, globs in _by_key(only).items():
         fits = _matcher(globs)
         if key == LABEL:
-            _require_labels(globs, words)
+            for glob in globs:
+                if glob and not any(map(_matcher([glob]), words)):
+                    raise unknown("label", glob, words)
             matches = [any(map(fits, names or ("",))) for names in labels()]
         else:
             matches = list(map(fits, _values(sequences, key)))
@@ -131,10 +133,3 @@ def _describe_values(key: str, globs: Sequence[str], values: Iterable[str]) -> s
     nearest = [near for glob in globs for near in get_close_matches(glob, known, n=1)]
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"{hint}{key} is {some(known, _MOST_VALUES)}"
-
-
-def _require_labels(globs: Iterable[str], words: Sequence[str]) -> None:
-    """Refuse an unknown label as a misspelling."""
-    for glob in globs:
-        if glob and not any(re.match(translate(glob), name) for name in words):
-            raise unknown("label", glob, words)

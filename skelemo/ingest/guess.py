@@ -19,15 +19,18 @@ from skelemo.skeleton import layout
 _RECORDINGS = 24
 _FILES = 6
 
+_UNITS = {"pixels": "pixels", "unit": "[0, 1]", "signed": "[-1, 1]"}
+
 
 def guess(recordings: Sequence[Recording], settings: Settings) -> Guess:
     """Body model and units by majority, from some files of some recordings."""
     models: Counter[str] = Counter()
     scales: Counter[str] = Counter()
     cheap = [recording for recording in recordings if not (recording.archive and recording.archive.sequential)]
-    for recording in _spread(cheap or recordings[:1], _RECORDINGS):
+    sampled = cheap or recordings[:1]
+    for recording in (_few_files(sampled[index]) for index in _spread(len(sampled), _RECORDINGS)):
         with suppress(InputError):
-            people = read_people(_few_files(recording), layout(settings.layout), body_model=settings.body_model)
+            people = read_people(recording, layout(settings.layout), body_model=settings.body_model)
             models[people.certain.body_model] += 1
             scales[people.certain.scale] += 1
     del models[""], scales[""]
@@ -39,7 +42,7 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
     source, certain = task.recording.source, people.certain
     notes = [f"{source}: {note}" for note in people.notes]
     if len(people.keypoints) and shared.scale not in ("", people.scale):
-        ours, theirs = _unit(people.scale), _unit(shared.scale)
+        ours, theirs = _UNITS[people.scale], _UNITS[shared.scale]
         notes.append(f"{source}: coordinates appear to be in {ours}, but {theirs} in most recordings (see --scale)")
     if certain.body_model and shared.body_model not in ("", certain.body_model):
         ours, theirs = certain.body_model.upper(), shared.body_model.upper()
@@ -59,16 +62,12 @@ def counts_from_zero(recordings: Sequence[Recording], labels: Sequence[Sequence[
     return min(lowest, default=0) > 1 and fits[0] > fits[1]
 
 
-def _unit(scale: str) -> str:
-    return {"pixels": "pixels", "unit": "[0, 1]", "signed": "[-1, 1]"}[scale]
-
-
 def _few_files(recording: Recording) -> Recording:
-    rows = np.unique(np.linspace(0, len(recording.files) - 1, _FILES).astype(int))
+    rows = _spread(len(recording.files), _FILES)
     positions = recording.positions[rows] if recording.positions is not None else None
-    return replace(recording, files=tuple(recording.files[row] for row in rows.tolist()), positions=positions)
+    return replace(recording, files=tuple(recording.files[row] for row in rows), positions=positions)
 
 
-def _spread(recordings: Sequence[Recording], most: int) -> list[Recording]:
-    rows = np.unique(np.linspace(0, len(recordings) - 1, min(most, len(recordings))).astype(int))
-    return [recordings[row] for row in rows.tolist()]
+def _spread(count: int, most: int) -> list[int]:
+    """Up to ``most`` indices below ``count``, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()

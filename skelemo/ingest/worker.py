@@ -89,7 +89,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
             scale=settings.scale,
             strict=settings.strict,
             prior=job.guess,
-            contents=_watched(_contents(task, reader), job.number, tally.files),
+            contents=_contents(task, reader, job.number, tally.files),
         )
         identified = identify(people, settings.identity)
         used = np.zeros(len(people.keypoints), bool)
@@ -132,15 +132,12 @@ def _nobody(people: People, name: str) -> str:
     )
 
 
-def _contents(task: Task, reader: Reader) -> Contents:
+def _contents(task: Task, reader: Reader, number: int, before: int) -> Contents:
+    """The contents of a recording, which report progress every few hundred files."""
     try:
-        return reader.contents(task.recording)
+        contents = reader.contents(task.recording)
     except OSError as error:
         raise RecordingError(f"{error.filename} {os_reason(error)}") from error
-
-
-def _watched(contents: Contents, number: int, before: int) -> Contents:
-    """Report progress every few hundred files."""
 
     def read(index: int) -> tuple[bytes, int]:
         if not index % _REPORT_EVERY and progress:

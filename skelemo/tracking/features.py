@@ -60,7 +60,8 @@ def features_of(keypoints: Array) -> Features:
         rows = slice(start, start + _ROWS)
         mean, known = _means(keypoints[rows], begins)
         at[:, rows], seen[rows] = mean.transpose(0, 2, 1), known.T
-        low[:, rows], high[:, rows] = _corners(mean, known)
+        low[:, rows] = np.where(known, mean, np.inf).min(axis=1)
+        high[:, rows] = np.where(known, mean, -np.inf).max(axis=1)
         size[rows] = _size_of_box(low[:, rows], high[:, rows])
         if has_body:
             size[rows] = np.maximum(size[rows], _size_by_limbs(mean, known))
@@ -76,10 +77,6 @@ def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
     for feature, (begin, end) in enumerate(pairwise([*begins, axes.shape[1]])):
         np.add.reduce(axes[:, begin:end], axis=1, out=total[:, feature])
     return total[:2] / np.maximum(total[2], 1), total[2] > 0
-
-
-def _corners(at: Array, seen: Array) -> tuple[Array, Array]:
-    return np.where(seen, at, np.inf).min(axis=1), np.where(seen, at, -np.inf).max(axis=1)
 
 
 def _size_of_box(low: Array, high: Array) -> Array:
