@@ -75,7 +75,7 @@ def tune(
     --out or --storage to search in parallel. Exit code 1 if no trial has a score.
 
     \b
-    skelemo tune configs/tune.yaml --set data=cache/faces --out searches/faces
+    skelemo tune search.yaml --set data=cache/faces --out searches/faces
     skelemo train --config searches/faces/best.yaml --out runs/best
     skelemo tune --lr-find configs/faces_ann.yaml --out searches/rate
     """
