@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field, ValidationError
 from skelemo.cache.remote import Remote
 from skelemo.cache.select import label_words, labels_in, matching
 from skelemo.cache.shard import FORMAT, VERSION, Shard
-from skelemo.cache.store import describe_head
+from skelemo.cache.store import describe_heads
 from skelemo.cache.verify import NAME
-from skelemo.errors import CacheError, RemoteError
+from skelemo.errors import RemoteError
 
 INDEX = "index.json"
 #: Limits of an index.
@@ -72,7 +72,7 @@ def entry_of(shard: Shard) -> Entry:
         size=size,
         sha256=digest,
         layout=shard.header.layout,
-        heads=heads_of([shard]),
+        heads=describe_heads(shard.header.heads),
         words=label_words(shard.header.heads),
         sequences=[
             _Row.model_validate({**row, "labels": sorted(labels)})
@@ -109,20 +109,6 @@ def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:
     words = list(dict.fromkeys(word for entry in entries for word in entry.words))
     chosen = matching(table, words, only, lambda: labels, [text.partition("=")[0] for text in only])
     return np.split(chosen, np.cumsum([len(entry.sequences) for entry in entries])[:-1])
-
-
-def heads_of(shards: Iterable[Shard]) -> dict[str, str]:
-    """Descriptions of heads by name."""
-    return {head.name: describe_head(head) for shard in shards for head in shard.header.heads}
-
-
-def require_agreement(where: str, entry: Entry, here: str, layout: str, heads: Mapping[str, str], advice: str) -> None:
-    """Raise `CacheError` if the layout differs, or a head of the same name."""
-    if entry.layout != layout:
-        raise CacheError(f"{where} has the layout {entry.layout}, {here} has {layout}: {advice}")
-    for name, head in heads.items():
-        if entry.heads.get(name, head) != head:
-            raise CacheError(f"{where}: {name} is {entry.heads[name]}, {head} in {here}: {advice}")
 
 
 def contents_of(sequences: pd.DataFrame) -> dict[str, str]:

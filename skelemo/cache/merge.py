@@ -16,7 +16,7 @@ from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Shard, write_shard
 from skelemo.cache.shard_writer import ShardWriter, with_sequences
-from skelemo.cache.store import Cache, describe_head, open_cache
+from skelemo.cache.store import Cache, describe_head, open_cache, require_agreement
 from skelemo.errors import CacheError
 from skelemo.targets import Head
 from skelemo.text import count
@@ -49,11 +49,8 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
     caches = [open_cache(source) for source in sources]
     heads = _common_heads(caches)
     for cache in caches:
-        if cache.layout != caches[0].layout:
-            raise CacheError(
-                f"{cache.name} has the layout {cache.layout.name}, {caches[0].name} has {caches[0].layout.name}: "
-                "expected one layout; ingest one of the caches again with --layout"
-            )
+        theirs, ours = ((one.name, one.layout.name, dict[str, str]()) for one in (cache, caches[0]))
+        require_agreement(theirs, ours, "expected one layout; ingest one of the caches again with --layout")
     _refuse_contradictions(caches)
     corrections = merged(read_all(sources))
     shards = [shard for cache in caches for shard in cache.shards]

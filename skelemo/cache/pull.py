@@ -21,16 +21,14 @@ from skelemo.cache.index import (
     contents_of,
     differing,
     entry_of,
-    heads_of,
     match,
     read_index,
-    require_agreement,
 )
 from skelemo.cache.remote import Remote, is_missing
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
-from skelemo.cache.store import require_same, shards_in
+from skelemo.cache.store import describe_heads, require_agreement, require_same, shards_in
 from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters, people
 from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
@@ -82,11 +80,12 @@ class _Pull:
             raise RemoteError(f"{self.remote.label}: no {INDEX} and no shard: push a cache first, or check the URL")
         have = {shard.name for shard in self.local}
         missing = {name: entry for name, entry in index.items() if name not in have}
-        for name, entry in missing.items() if self.local else ():
-            layout, heads = self.local[0].header.layout, heads_of(self.local)
-            require_agreement(
-                f"{self.remote.label}: {name}", entry, str(self.folder), layout, heads, "pull into another folder"
-            )
+        if self.local:
+            heads = describe_heads(head for shard in self.local for head in shard.header.heads)
+            ours = (self.folder, self.local[0].header.layout, heads)
+            for name, entry in missing.items():
+                theirs = (f"{self.remote.label}/{name}", entry.layout, entry.heads)
+                require_agreement(theirs, ours, "pull into another folder")
         sizes = {name: index[name].size for name in self.choose(missing, complete=not unlisted)}
         sizes |= {name: size for name, size in unlisted.items() if name not in have}
         self.require_space(sum(sizes.values()))

@@ -20,13 +20,12 @@ from skelemo.cache.index import (
     entry_of,
     match,
     read_index,
-    require_agreement,
 )
 from skelemo.cache.remote import Remote, is_missing
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import Shard, open_shard
 from skelemo.cache.shard_writer import extract
-from skelemo.cache.store import open_cache
+from skelemo.cache.store import open_cache, require_agreement
 from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters, people
 from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
@@ -128,10 +127,10 @@ class _Push:
                 index[name] = self.own[name]
             elif name not in self.own and (entry := self.read(name, sizes[name])):
                 index[name] = entry
-        layout = next(iter(self.own.values())).layout
         heads = {name: text for entry in self.own.values() for name, text in entry.heads.items()}
+        ours = ("this cache", next(iter(self.own.values())).layout, heads)
         for entry in index.values():
-            require_agreement(self.remote.label, entry, "this cache", layout, heads, "push elsewhere")
+            require_agreement((self.remote.label, entry.layout, entry.heads), ours, "push elsewhere")
         return sizes, index
 
     def read(self, name: str, size: int) -> Entry | None:

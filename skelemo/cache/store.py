@@ -302,6 +302,23 @@ def describe_head(head: Head) -> str:
     return outputs + (f" in [{head.low:g}, {head.high:g}]" if head.kind == "values" else "")
 
 
+def describe_heads(heads: Iterable[Head]) -> dict[str, str]:
+    """Descriptions of heads by name."""
+    return {head.name: describe_head(head) for head in heads}
+
+
+def require_agreement(
+    ours: tuple[object, str, Mapping[str, str]], theirs: tuple[object, str, Mapping[str, str]], advice: str
+) -> None:
+    """Raise `CacheError` if layouts differ, or heads of the same name; given are a name, layout and described heads."""
+    (here, layout, heads), (there, other_layout, others) = ours, theirs
+    if layout != other_layout:
+        raise CacheError(f"{here} has the layout {layout}, {there} {other_layout}: {advice}")
+    for name, head in heads.items():
+        if others.get(name, head) != head:
+            raise CacheError(f"{name} is {head} in {here}, {others[name]} in {there}: {advice}")
+
+
 def _union(shards: Iterable[Shard]) -> tuple[Head, ...]:
     return tuple({head.name: head for shard in shards for head in shard.header.heads}.values())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skelemo.cache.corrections import CORRECTIONS
 from skelemo.cache.shard import SUFFIX, Header
-from skelemo.cache.store import Cache, describe_head, open_cache
+from skelemo.cache.store import Cache, describe_heads, open_cache, require_agreement
 from skelemo.errors import CacheError
 from skelemo.ingest.problems import PROBLEMS
 from skelemo.ingest.task import Cached, Task, fingerprint
@@ -26,15 +26,11 @@ def existing(out: Path, header: Header) -> Cache | None:
             raise CacheError(f"{out} is not a cache, it has {min(others)!r}: choose another --out")
         return None
     cache = open_cache(out)
-    if header.layout != cache.layout.name:
-        raise CacheError(f"{out} has the layout {cache.layout.name}, this ingest {header.layout}: choose another --out")
-    heads = {head.name: head for head in cache.heads}
-    for head in header.heads:
-        if heads.get(head.name, head) != head:
-            raise CacheError(
-                f"{head.name} is {describe_head(heads[head.name])} in {out}, {describe_head(head)} in this ingest: "
-                "choose another --out"
-            )
+    require_agreement(
+        (out, cache.layout.name, describe_heads(cache.heads)),
+        ("this ingest", header.layout, describe_heads(header.heads)),
+        "choose another --out",
+    )
     return cache
 
 

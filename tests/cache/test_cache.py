@@ -215,3 +215,10 @@ def test_a_run_folder_is_not_taken_for_a_cache(tmp_path):
     (tmp_path / "config.yaml").write_text("epochs: 1\n")
     with pytest.raises(CacheError, match=r"is a run folder: name a cache"):
         open_cache(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_sequences_does_not_depend_on_shard_names(tmp_path, seed):
+    for name in ("10", "9", "2", "30"):  # what was read when is part of a shard's name
+        a_cache(tmp_path, a_sequence(name), recordings=[a_recording(name, fingerprint=f"{seed}" * 32)])
+    assert list(open_cache(tmp_path).sequences["id"]) == ["2", "9", "10", "30"]
