@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from skelemo.inference.export.exporting import Export
     from skelemo.runs.folder import Run
     from skelemo.targets import KindName
-    from skelemo.view.inline import Shown
 
 Text = str | os.PathLike[str]
 #: Largest plausible median of prepared coordinates, whose units are torsos, inter-ocular distances or the like.
@@ -48,43 +47,6 @@ def open_run(path: Text) -> "Run":
     from skelemo.runs.folder import read_run
 
     return read_run(Path(path))
-
-
-def show(
-    source: Any,
-    *which: str | int,
-    runs: Any = (),
-    first: int = 0,
-    count: int = 1000,
-    layout: str | None = None,
-    fps: float = 0.0,
-    size: tuple[int, int] = (0, 0),
-) -> "Shown":
-    """Play skeletons in a notebook, with labels and predictions below; ``.save(PATH)`` writes a page.
-
-    Parameters
-    ----------
-    source : a cache or its path; a path to OpenPose JSON or anything else `predict` reads; an array ``[T, V, 3]`` or
-        a list of them; OpenPose dictionaries; or a list of frames from `live`.
-    which : ids, videos or rows of a cache's sequences; the first by default. Other people in the recording are drawn
-        faintly.
-    runs : a run folder, a model from `load`, or several. Predictions stored in a run folder (for validation and
-        test) are shown as they are; otherwise its model predicts now, and the track notes if it was trained on the
-        clip.
-    first, count : the frames to show. They are stored in the notebook: about 700 bytes per frame and person.
-    layout : of arrays; inferred from the number of points by default.
-    fps, size : frames per second, width and height of the images, if the source does not specify them.
-
-    Raises
-    ------
-    InputError, ConfigError, CacheError
-        The source cannot be read or has no such sequence, or a run does not fit it.
-    """
-    from skelemo.view.inline import Selection
-    from skelemo.view.inline import show as run
-
-    models = [runs] if isinstance(runs, str | os.PathLike) or not isinstance(runs, Iterable) else list(runs)
-    return run(source, Selection(which, first, count, layout, fps, size), models)
 
 
 def train(
@@ -151,58 +113,6 @@ def _refuse_pixels(name: str, keypoints: Any) -> None:
         )
 
 
-def evaluate(
-    runs: Text | Iterable[Text],
-    cache: Text,
-    out: Text,
-    *,
-    names: Mapping[str, str] | None = None,
-    by: str | Iterable[str] = (),
-    table: Text | None = None,
-    corrections: Text | None = None,
-    allow_overlap: bool = False,
-    importance: int = 0,
-    device: str = "auto",
-    allow: Iterable[str] = (),
-) -> Mapping[str, Mapping[str, Any]]:
-    """Score a run, or an ensemble of several, on an unseen cache; return the scores, like `train`.
-
-    Parameters
-    ----------
-    runs : the path of a run folder, or several.
-    out : a folder like a run's, for ``skelemo report``; must not exist yet.
-    names : mapping from classes, values, flags or heads of the cache to the run's, such as
-        ``{"joy": "happiness"}``; empty for none.
-    by : columns to break the scores down by, such as ``"sex"``; each head's scores get a list ``by``.
-    table : a table with columns ``video`` and these, if the cache does not have them.
-    corrections : correction table for the cache's labels, as written by ``skelemo view``.
-    allow_overlap : also score sequences and subjects that a run was trained on.
-    importance : number of windows to rescore without each part, region and keypoint.
-    allow : architectures ``package.module:function`` that may be imported.
-
-    Raises
-    ------
-    ConfigError, InputError, CacheError
-        A run, the data or an option cannot be used, or the run was trained on these data.
-    """
-    from skelemo.inference.scoring.evaluate import evaluate as run
-
-    paths = [runs] if isinstance(runs, str | os.PathLike) else runs
-    return run(
-        [Path(path) for path in paths],
-        Path(cache),
-        Path(out),
-        names=names,
-        by=[by] if isinstance(by, str) else list(by),
-        table=Path(table) if table else None,
-        corrections=Path(corrections) if corrections else None,
-        allow_overlap=allow_overlap,
-        importance=importance,
-        device=device,
-        allow=list(allow),
-    ).scores
-
-
 def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.DataFrame":
     """Predict with a run, or the mean of several, for every person and frame of a source.
 
@@ -214,8 +124,7 @@ def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.Dat
     """
     from skelemo.inference.onnx import open_model
 
-    paths = [runs] if isinstance(runs, str | os.PathLike) else runs
-    return open_model([Path(path) for path in paths]).predict(source, **options)
+    return open_model(runs).predict(source, **options)
 
 
 def export(
@@ -314,11 +223,18 @@ class register:  # noqa: N801  # used as a namespace of decorators
         return METRICS.register(name, facts)
 
     @staticmethod
-    def format(name: str, facts: Any = None) -> Callable[[Any], Any]:
-        """Register an export or import; ``facts`` is a `skelemo.formats.registry.Format`."""
-        from skelemo.formats.registry import FORMATS
+    def export_format(name: str) -> Callable[[Any], Any]:
+        """Register ``write(cache, out, only, report) -> Exported``; see `skelemo.formats.writing`."""
+        from skelemo.formats.registry import EXPORTS
 
-        return FORMATS.register(name, facts)
+        return EXPORTS.register(name)
+
+    @staticmethod
+    def import_format(name: str, *endings: str) -> Callable[[Any], Any]:
+        """Register ``read(file, layout, size) -> [Clip, ...]`` for files with these endings (default: all)."""
+        from skelemo.formats.registry import IMPORTS, Files
+
+        return IMPORTS.register(name, Files(endings or ("",)))
 
     @staticmethod
     def layout(name: str, *parts: Part) -> None:

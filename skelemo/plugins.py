@@ -105,7 +105,7 @@ class Registry(Generic[Facts]):
         self._load()
         if name not in self._entries:
             self._load_entry_point(name)
-        if name not in self._entries and name.partition(":")[0] in sys.modules:
+        if name not in self._entries and ":" in name and name.partition(":")[0] in sys.modules:
             self._import(name)
         if name in self._entries:
             return self._entries[name]

@@ -43,7 +43,6 @@ import numpy as np
 from skelemo.annotations import Annotation, Annotations
 from skelemo.api import register
 from skelemo.evaluation.metrics import Metric
-from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, choose, read_chosen
 from skelemo.targets import Head
 
@@ -67,7 +66,7 @@ def errors(matrix):
     return np.asarray(matrix).sum((-2, -1)) - np.trace(matrix, axis1=-2, axis2=-1)
 
 
-@FORMATS.register("names", Format(summary="names of sequences"))
+@register.export_format("names")
 def write(cache, out, only=(), report=lambda *_: None):
     done = Exported()
     out.write_text(" ".join(one.id for one in read_chosen(cache, choose(cache, only), done, report)))
@@ -82,7 +81,7 @@ initials = their_more:read
 margin = their_more:margin
 [skelemo.metrics]
 errors = their_more:errors
-[skelemo.formats]
+[skelemo.exports]
 names = their_more:write
 """
 

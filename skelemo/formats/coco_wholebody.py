@@ -18,7 +18,7 @@ recording agree. ``track_id``, ``idx`` and ``id_`` are identities.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ import numpy as np
 
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip, read_json
-from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.registry import IMPORTS, Files
 from skelemo.openpose.schema import identity_of
 from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, Layout
 from skelemo.skeleton.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
@@ -54,8 +54,6 @@ class _Frame(NamedTuple):
 
 
 class _Person(NamedTuple):
-    video: str
-    number: int
     points: np.ndarray  # [133, 3]
     identity: int
 
@@ -64,39 +62,36 @@ class _EntryError(Exception):
     """An invalid entry; the message follows the entry's name."""
 
 
-@FORMATS.register("coco_wholebody", Format("import", "COCO's results or annotations, 17 to 136 points", (".json",)))
-@FORMATS.register("alphapose", Format("import", "AlphaPose's results: 17, 26 or 136 points", (".json",)))
-@FORMATS.register("mmpose", Format("import", "MMPose's predictions: 17, 26, 133 or 136 points", (".json",)))
-@FORMATS.register("openpifpaf", Format("import", "OpenPifPaf's predictions of a video", (".json", ".jsonl")))
-@FORMATS.register("kinetics_skeleton", Format("import", "Kinetics-skeleton, a file for each clip", (".json",)))
+@IMPORTS.register("coco_wholebody", Files((".json",)))
+@IMPORTS.register("alphapose", Files((".json",)))
+@IMPORTS.register("mmpose", Files((".json",)))
+@IMPORTS.register("openpifpaf", Files((".json", ".jsonl")))
+@IMPORTS.register("kinetics_skeleton", Files((".json",)))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """Read the recordings of a file; coordinates are pixels, or relative to the image size in Kinetics-skeleton.
 
     Raises `InputError`: not JSON, or not one of the formats above; the message names the entry.
     """
     content = read_json(file)
-    frames: dict[str, set[int]] = {}
-    people: dict[str, list[_Person]] = {}
+    people: dict[str, dict[int, list[_Person]]] = {}  # by video and frame
     sizes: dict[str, set[tuple[int, int]]] = {}
-    for (video, number, size_in_file), person in _entries(file, content):
-        frames.setdefault(video, set()).add(number)
-        if person is not None:
-            people.setdefault(video, []).append(person)
-        if all(size_in_file):
-            sizes.setdefault(video, set()).add(size_in_file)
-    if not frames:
+    for frame, person in _entries(file, content):
+        here = people.setdefault(frame.video, {}).setdefault(frame.number, [])
+        here += [person] if person else []
+        sizes.setdefault(frame.video, set()).update([frame.size] if all(frame.size) else [])
+    if not people:
         raise InputError(f"{file}: no frames; expected results or annotations in COCO's format")
     return [
         replace(
-            _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set())),
-            first_frame=_first_frame(content, numbers),
+            _clip(video, frames, layout, sizes[video]),
+            first_frame=_first_frame(content, frames),
             scale="unit" if isinstance(content, dict) and "data" in content else "pixels",
         )
-        for video, numbers in frames.items()
+        for video, frames in people.items()
     ]
 
 
-def _first_frame(content: Any, numbers: set[int]) -> int | None:
+def _first_frame(content: Any, numbers: Iterable[int]) -> int | None:
     """The number of a video's first frame, if the format defines it.
 
     MMPose: ``frame_idx`` in demo/topdown_demo_with_mmdet.py and demo/bottomup_demo.py; ``_finalize_video_processing``
@@ -107,17 +102,17 @@ def _first_frame(content: Any, numbers: set[int]) -> int | None:
     return 0 if _is_mmpose(content) else None
 
 
-def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout, sizes: set[tuple[int, int]]) -> Clip:
-    people = sorted(people, key=lambda person: person.number)
-    number = np.array(numbers, np.int32)
+def _clip(video: str, frames: dict[int, list[_Person]], layout: Layout, sizes: set[tuple[int, int]]) -> Clip:
+    number = np.array(sorted(frames), np.int32)
+    people = [person for frame in number.tolist() for person in frames[frame]]
     points = np.array([person.points for person in people], np.float32).reshape(len(people), _POINTS, 3)
     hands = {HAND_LEFT.name: points[:, 91:112], HAND_RIGHT.name: points[:, 112:]}
     parts = body_of(layout, points[:, :23], COCO_BODY) | {FACE_70.name: points[:, 23:91], **hands}
-    identities = [person.identity for person in people]
-    identity = np.array(identities, np.int64) if any(one >= 0 for one in identities) else None
-    owner = np.searchsorted(number, [person.number for person in people])
+    identity = np.array([person.identity for person in people], np.int64)
+    owner = np.repeat(np.arange(len(number)), [len(frames[frame]) for frame in number.tolist()])
     size = min(sizes) if len(sizes) == 1 else (0, 0)
-    return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels", size)
+    known = identity if (identity >= 0).any() else None
+    return Clip(video, number, owner, in_layout(parts, layout), known, "pixels", size)
 
 
 def _by_frame(content: Any) -> Any:
@@ -142,8 +137,7 @@ def _entries(file: Path, content: Any) -> Iterator[tuple[_Frame, _Person | None]
             yield from ((frame, None) for frame in images.values())
             for index, entry in enumerate(_list(content["annotations"])):
                 where = f"annotation {index}"
-                place = _place(entry, images)
-                yield place, _Person(place.video, place.number, _by_visibility(_flat(entry)), _identity(entry))
+                yield _place(entry, images), _Person(_by_visibility(_flat(entry)), _identity(entry))
         elif _is_mmpose(content):
             one_frame = [{"frame_id": 0, "instances": content}]
             for index, frame in enumerate(content if "instances" in content[0] else one_frame):
@@ -151,23 +145,18 @@ def _entries(file: Path, content: Any) -> Iterator[tuple[_Frame, _Person | None]
                 number = _whole(frame.get("frame_id") if isinstance(frame, dict) else None, "frame_id")
                 yield _Frame("", number), None
                 for one in _list(frame.get("instances")):
-                    yield _Frame("", number), _Person("", number, _points(one), _identity(one))
+                    yield _Frame("", number), _Person(_points(one), _identity(one))
         else:
             for index, entry in enumerate(_list(content)):
                 where = f"entry {index}"
-                place = _place(entry, {})
-                yield place, _Person(place.video, place.number, _flat(entry), _identity(entry))
+                yield _place(entry, {}), _Person(_flat(entry), _identity(entry))
     except _EntryError as fault:
         raise InputError(f"{file}, {where}: {fault}") from None
 
 
 def _is_mmpose(content: Any) -> bool:
-    return bool(
-        isinstance(content, list)
-        and content
-        and isinstance(content[0], dict)
-        and ("instances" in content[0] or "keypoint_scores" in content[0])
-    )
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, dict) and ("instances" in first or "keypoint_scores" in first)
 
 
 def _images(listed: Any) -> dict[Any, _Frame]:
@@ -287,4 +276,4 @@ def _numbers(entry: Any, name: str, points: int | None, axes: int = 1) -> np.nda
 def _by_visibility(points: np.ndarray) -> np.ndarray:
     """Convert COCO's visibility v to a confidence; values below 1 are confidences already."""
     visible = points[:, 2]
-    return np.concatenate([points[:, :2], np.where(visible >= 1, visible / 2, visible)[:, None]], axis=1)
+    return np.column_stack([points[:, :2], np.where(visible >= 1, visible / 2, visible)])

@@ -1,7 +1,7 @@
 """ELAN: export a cache's labels, with corrections, as tiers, and import changes as corrections."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +14,7 @@ from skelemo.atomic import finished
 from skelemo.cache.corrections import Correction, Corrections
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.formats.table import label_columns
 from skelemo.inference.elan import write_elan
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count, visible
@@ -60,20 +61,17 @@ def export_elan(
     if film and not film.is_file():
         raise InputError(f"{film}: no such file; expected the video that ELAN opens")
     people = _people(cache, corrections, video, fps)
-    heads, names = cache.heads, _names(cache.heads)
-    tables = []
+    names, tables = _names(cache.heads), []
     for one in people:
         columns: dict[str, object] = {"video": one.video, "person": one.person, "time": one.time}
-        for head in heads:
-            labels = one.labels[head.name]
-            if head.kind == "classes":
-                columns[head.name] = np.array([*head.outputs, ""], object)[hard_labels(labels)]
-            else:
-                values = np.where(labels < 0, np.nan, labels) if head.kind == "flags" else labels
-                columns |= dict(zip(names[head.name], values.T, strict=True))
+        for head in cache.heads:
+            values = label_columns(head, one.labels[head.name]).values()
+            columns |= dict(zip(names[head.name], values, strict=True))
         tables.append(pd.DataFrame(columns))
+    unlabeled = {head.name: "" for head in cache.heads if head.kind == "classes"}
+    table = pd.concat(tables, ignore_index=True).fillna(unlabeled)
     with finished(path) as partial:
-        write_elan(partial, pd.concat(tables, ignore_index=True), heads, names, out=path, film=film, kind="label")
+        write_elan(partial, table, cache.heads, names, out=path, film=film, kind="label")
     return len(people)
 
 
@@ -138,22 +136,26 @@ def _people(cache: Cache, corrections: Corrections, video: str, fps: float) -> l
 
 
 def _names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
-    """Names of tiers and columns of each head's outputs, with the head as a prefix if not unique."""
+    """Names of each head's tiers: its own for classes, else its outputs, with the head as a prefix if not unique."""
     times = Counter([head.name for head in heads] + [output for head in heads for output in head.outputs])
-    return {
-        head.name: tuple(output if times[output] == 1 else f"{head.name}_{output}" for output in head.outputs)
-        for head in heads
-    }
+
+    def names(head: Head) -> Iterator[str]:
+        if head.kind == "classes":
+            yield head.name
+        else:
+            yield from (output if times[output] == 1 else f"{head.name}_{output}" for output in head.outputs)
+
+    return {head.name: tuple(names(head)) for head in heads}
 
 
 def _tiers(people: Sequence[str], heads: Sequence[Head]) -> dict[str, _Tier]:
-    names, tiers = _names(heads), {}
-    for person in people:
-        for head in heads:
-            titles = (head.name,) if head.kind == "classes" else names[head.name]
-            for index, name in enumerate(titles):
-                tiers[f"{visible(person)} {visible(name)}".strip()] = _Tier(person, head, index)
-    return tiers
+    names = _names(heads)
+    return {
+        f"{visible(person)} {visible(name)}".strip(): _Tier(person, head, index)
+        for person in people
+        for head in heads
+        for index, name in enumerate(names[head.name])
+    }
 
 
 def _changes(one: _Person, tier: _Tier, first: int, last: int, text: str) -> list[Correction]:

@@ -18,7 +18,7 @@ import pandas as pd
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip
 from skelemo.formats.mediapipe import numbers_of, read_table, whole_numbers
-from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.registry import IMPORTS, Files
 from skelemo.openpose.names import printable
 from skelemo.skeleton import FACE_70, Layout
 from skelemo.skeleton.mapping import in_layout
@@ -26,8 +26,8 @@ from skelemo.skeleton.mapping import in_layout
 _LANDMARKS = 68
 
 
-@FORMATS.register("openface", Format("import", "OpenFace's 68 landmarks", (".csv",), body_model=""))
-@FORMATS.register("pyfeat", Format("import", "py-feat's 68 landmarks", (".csv",), body_model=""))
+@IMPORTS.register("openface", Files((".csv",), body_model=""))
+@IMPORTS.register("pyfeat", Files((".csv",), body_model=""))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """Read the recordings of a file, in pixels.
 

@@ -28,7 +28,6 @@ class Imported:
     sequences: int = 0
     frames: int = 0
     people: int = 0
-    shards: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,7 +51,7 @@ def import_keypoints(
 
     Parameters
     ----------
-    form : a name in `skelemo.formats.registry.FORMATS`.
+    form : a name in `skelemo.formats.registry.IMPORTS`.
     labels : as for ``skelemo ingest --labels``.
     first_frame : number of a video's first frame in names of images or in tables; a cache counts from 0.
     """
@@ -86,7 +85,6 @@ def import_keypoints(
         writer.flush()
         done.sequences, done.frames = writer.written, writer.frames
         _require_sequences(source, done, total, settings.person)
-    done.shards = [path.name for path in writer.shards]
     return done
 
 

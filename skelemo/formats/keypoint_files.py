@@ -12,7 +12,7 @@ import orjson
 
 from skelemo.annotations.files import files_below
 from skelemo.errors import InputError
-from skelemo.formats.registry import find
+from skelemo.formats.registry import IMPORTS
 from skelemo.openpose.names import printable
 from skelemo.openpose.people import People
 from skelemo.openpose.points import canonicalize
@@ -83,7 +83,7 @@ class Reader:
     """
 
     def __init__(self, name: str, layout: Layout, first_frame: int = 0) -> None:
-        self._form, self._layout, self._first_frame = find(name, "import"), layout, first_frame
+        self._form, self._layout, self._first_frame = IMPORTS.find(name), layout, first_frame
         self._latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
 
     def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
@@ -93,27 +93,27 @@ class Reader:
         """
         if not source.exists():
             raise InputError(f"{source}: not found; expected a keypoint file or a folder of such files")
-        expected = " or ".join(self._form.facts.endings)
-        if source.is_file() and not source.name.lower().endswith(self._form.facts.endings):
+        endings = self._form.facts.endings
+        expected = " or ".join(endings)
+        if source.is_file() and not source.name.lower().endswith(endings):
             raise InputError(f"{source}: expected a {expected} file; is it another format (--from)?")
-        files = list(files_below(source, *self._form.facts.endings))
+        files = list(files_below(source, *endings))
         if not files:
             raise InputError(f"{source}: contains no {expected} file")
         found: list[KeypointFile] = []
         taken: dict[str, Path] = {}
         for file in files:
             place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
-            ending = next(one for one in self._form.facts.endings if file.name.lower().endswith(one))
-            stem = printable(file.name[: -len(ending)])
+            ending = next(one for one in endings if file.name.lower().endswith(one))
+            stem = printable(file.name[: len(file.name) - len(ending)])
             for clip in self._clips(file, size):
                 title = f"{stem}/{clip.video}" if clip.video else stem
                 where = title if place == "." else f"{printable(place)}/{title}"
                 if where in taken:
                     raise InputError(f"{file}: the recording {where!r} is also in {taken[where]}: rename one of them")
                 taken[where] = file
-                folder = os.path.abspath(file.parent)
-                recording = KeypointFile(os.path.basename(title), folder, where, (file.name,), video=clip.video)
-                found.append(replace(recording, frames=clip.number, size=clip.size))
+                one = os.path.basename(title), os.path.abspath(file.parent), where, (file.name,)
+                found.append(KeypointFile(*one, video=clip.video, frames=clip.number, size=clip.size))
         return found
 
     def read(self, recording: KeypointFile, size: tuple[int, int]) -> People:

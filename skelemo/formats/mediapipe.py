@@ -25,21 +25,19 @@ import pandas as pd
 from skelemo.errors import InputError
 from skelemo.formats import mediapipe_json
 from skelemo.formats.keypoint_files import Clip
-from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.mediapipe_json import STARTS
+from skelemo.formats.registry import IMPORTS, Files
 from skelemo.skeleton import Layout
 from skelemo.skeleton.mapping import LANDMARKS, from_mediapipe
 
 _FACE_WITHOUT_IRISES = 468
-
 _WIDE = re.compile(r"(x|y|v|visibility)_(?:(pose|face|left_hand|right_hand)_)?([0-9]{1,4})")
 _LAST_NUMBER = 2**31 - 1
 #: Coordinates with a larger median are pixels: relative ones are around 0.5.
 _MAX_RELATIVE = 2.0
 
 
-@FORMATS.register(
-    "mediapipe", Format("import", "MediaPipe landmarks", (".csv", ".csv.gz", ".parquet", ".json", ".jsonl"))
-)
+@IMPORTS.register("mediapipe", Files((".csv", ".csv.gz", ".parquet", ".json", ".jsonl")))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """Read the recordings of a file, in pixels unless the image size (width, height) is 0.
 
@@ -89,10 +87,7 @@ def _from_landmarks(
     """A recording of frames ``number [F]``; ``people [2, P]`` are the frame and identity of ``landmarks [P, L, 3]``."""
     known = landmarks[landmarks[..., 2] > 0][:, :2]
     in_pixels = len(known) > 0 and float(np.median(np.abs(known))) > _MAX_RELATIVE
-    parts, first = {}, 0
-    for name, count in LANDMARKS.items():
-        parts[name] = landmarks[:, first : first + count]
-        first += count
+    parts = {kind: landmarks[:, start : start + LANDMARKS[kind]] for kind, start in STARTS.items()}
     keypoints = from_mediapipe(layout, parts, relative=not in_pixels)
     if all(size) and not in_pixels:
         keypoints[..., :2] *= size
@@ -155,10 +150,9 @@ def _from_long(table: pd.DataFrame, file: Path) -> _Rows:
     most = types.map(LANDMARKS).to_numpy()
     if not (index < most).all():
         _refuse(file, table, "landmark_index", index < most, "less than the type's number of landmarks")
-    offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
     visibility = numbers_of(table, "visibility", file) if "visibility" in table else np.full(len(table), np.nan)
     points = _points(numbers_of(table, "x", file), numbers_of(table, "y", file), visibility)
-    return _Rows(frame, person, types.map(offsets).to_numpy() + index, points[:, None])
+    return _Rows(frame, person, types.map(STARTS).to_numpy() + index, points[:, None])
 
 
 def _from_wide(table: pd.DataFrame, file: Path) -> _Rows:
@@ -168,14 +162,13 @@ def _from_wide(table: pd.DataFrame, file: Path) -> _Rows:
             f"{file}: no columns of landmarks; expected frame, type, landmark_index, x, y, or x_pose_0, y_pose_0, ..., "
             "or x_0, y_0, ..."
         )
-    offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
     values = np.full((3, len(table), sum(LANDMARKS.values())), np.nan)
     bare = _bare_type([int(found[3]) for found in named.values() if not found[2]], file)
     for name, found in named.items():
         kind, landmark = found[2] or bare, int(found[3])
         if landmark >= LANDMARKS[kind]:
             raise InputError(f"{file}: column {name!r}; expected {kind} landmarks 0 to {LANDMARKS[kind] - 1}")
-        values["xyv".index(found[1][0]), :, offsets[kind] + landmark] = numbers_of(table, name, file)
+        values["xyv".index(found[1][0]), :, STARTS[kind] + landmark] = numbers_of(table, name, file)
     frame = whole_numbers(table, "frame", file) if "frame" in table else _ranks(table)
     return _Rows(frame, _person(table, file), np.zeros(len(table), np.int64), _points(*values))
 

@@ -28,6 +28,8 @@ from skelemo.skeleton.mapping import LANDMARKS
 
 #: Possible numbers of landmarks: the face mesh comes with or without irises.
 COUNTS = {"pose": (33,), "face": (468, 478), "left_hand": (21,), "right_hand": (21,)}
+#: Index of the first landmark of each kind among those of all kinds.
+STARTS = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]).tolist(), strict=False))
 #: Kinds by their keys in lower case, without ``_`` and ``landmarks``.
 _KINDS = {"pose": "pose", "body": "pose", "face": "face", "multiface": "face", "lefthand": "left_hand",
           "righthand": "right_hand"}  # fmt: skip
@@ -88,10 +90,9 @@ def read(file: Path) -> Content:
         )
     rows = [row for row in rows if row[2]]
     points = np.zeros((len(rows), sum(LANDMARKS.values()), 3), np.float32)
-    starts = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]).tolist(), strict=False))
     for place, (_, _, person) in enumerate(rows):
         for kind, landmarks in person.items():
-            points[place, starts[kind] : starts[kind] + len(landmarks)] = landmarks
+            points[place, STARTS[kind] : STARTS[kind] + len(landmarks)] = landmarks
     owner, identity = (np.array([row[column] for row in rows], np.int64) for column in (0, 1))
     return Content(np.unique(frames), owner, identity, points, _size(document))
 
@@ -123,11 +124,9 @@ def _frames(document: Any) -> Iterator[tuple[int | None, Any]]:
             if isinstance(inside, list | dict) and not _is_points(inside):
                 yield from _frames(inside)
                 return
-        numbers = [_FRAME_KEY.fullmatch(key) for key in document]
-        if document and all(numbers):
-            yield from (
-                (int(found[1]), frame) for found, frame in zip(numbers, document.values(), strict=True) if found
-            )
+        numbered = [(found, frame) for key, frame in document.items() if (found := _FRAME_KEY.fullmatch(key))]
+        if document and len(numbered) == len(document):
+            yield from ((int(found[1]), frame) for found, frame in numbered)
             return
     yield None, document
 
@@ -264,8 +263,7 @@ def _point(kind: str, index: int, landmark: Any) -> tuple[float, float, float]:
 
 def _size(document: Any) -> tuple[int, int]:
     """Image size, from the document or an object in it such as metadata; (0, 0) for unknown."""
-    inside = [document, *(document.values() if isinstance(document, dict) else ())]
-    for one in inside:
+    for one in (document, *(document.values() if isinstance(document, dict) else ())):
         if isinstance(one, dict):
             width, height = one.get("width"), one.get("height")
             if type(width) is int and type(height) is int and 0 < width < 1_000_000 and 0 < height < 1_000_000:

@@ -14,7 +14,7 @@ import numpy as np
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
-from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.registry import EXPORTS
 from skelemo.formats.writing import Exported, Report, choose, in_groups, in_pixels, new_file, read_chosen
 from skelemo.skeleton import Layout
 from skelemo.text import count, file_names
@@ -29,7 +29,7 @@ _LARGEST = 65_535
 _SPARSEST, _SHORT = 100, 10_000
 
 
-@FORMATS.register("pose", Format(summary="a .pose file of pose-format for each video"))
+@EXPORTS.register("pose")
 def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write one file per video into a new folder, with all of its sequences.
 

@@ -17,7 +17,7 @@ import pandas as pd
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
-from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.registry import EXPORTS
 from skelemo.formats.writing import Exported, Report, choose, in_groups, in_pixels, new_file, read_chosen
 from skelemo.text import count
 
@@ -25,7 +25,7 @@ from skelemo.text import count
 PROTOCOL = 4
 
 
-@FORMATS.register("pyskl", Format(summary="annotation file of PYSKL and MMAction2"))
+@EXPORTS.register("pyskl")
 def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write a cache's labeled sequences as clips with one label each, the most frequent class.
 

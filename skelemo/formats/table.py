@@ -21,7 +21,7 @@ import pandas as pd
 
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
-from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.registry import EXPORTS
 from skelemo.formats.writing import Exported, Report, choose, new_file, read_chosen
 from skelemo.targets import Head, hard_labels
 from skelemo.text import cell
@@ -33,7 +33,7 @@ _FACTS = ("id", "video", "person", "subject")
 _LINE_END = "\r\n"
 
 
-@FORMATS.register("csv", Format(summary="a row for each frame; compressed to OUT.gz", raw=True))
+@EXPORTS.register("csv")
 def write_csv(
     cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None, *, raw: bool = False
 ) -> Exported:
@@ -47,14 +47,12 @@ def write_csv(
     rows, done, splits = choose(cache, only), Exported(), _split_names(cache)
     with new_file(out) as partial, _opened(partial, out.suffix == ".gz") as file:
         file.write(_cells(_columns(cache, splits), raw) + b"\n")
-        for sequence in read_chosen(cache, rows, done, report):
-            for start in range(0, len(sequence), ROWS):
-                piece = slice(start, start + ROWS)
-                file.write(_lines(cache, sequence, piece, splits, raw))
+        for sequence, block in _blocks(read_chosen(cache, rows, done, report)):
+            file.write(_lines(cache, sequence, block, splits, raw))
     return done
 
 
-@FORMATS.register("parquet", Format(summary="a row for each frame, typed"))
+@EXPORTS.register("parquet")
 def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write a cache as Parquet (Zstandard), with ``layout`` and ``heads`` in the metadata of its schema.
 
@@ -63,8 +61,7 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
     import pyarrow
     from pyarrow import parquet
 
-    rows, done = choose(cache, only), Exported()
-    splits = _split_names(cache)
+    rows, done, splits = choose(cache, only), Exported(), _split_names(cache)
     schema = _schema(cache, splits)
     with new_file(out) as partial, parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
         for table in _tables(cache, splits, read_chosen(cache, rows, done, report)):
@@ -72,16 +69,19 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
     return done
 
 
+def _blocks(sequences: Iterable[cached.Sequence]) -> Iterator[tuple[cached.Sequence, slice]]:
+    """Sequences in blocks of at most `ROWS` frames."""
+    return ((one, slice(start, start + ROWS)) for one in sequences for start in range(0, len(one), ROWS))
+
+
 def _lines(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str], raw: bool) -> bytes:
     """Frames as lines of CSV; numbers by orjson, the shortest that round-trip, ten times as fast."""
     facts = _cells([*(getattr(one, name) for name in _FACTS), *(one.splits.get(name, "") for name in splits)], raw)
-    numbers = one.number[rows].tolist()
-    labels = [_label_cells(head, _labels(one, head, rows), raw) for head in cache.heads] or [[b""] * 0]
+    numbers = [b"%b,%d" % (facts, number) for number in one.number[rows].tolist()]
+    labels = [_label_cells(head, _labels(one, head, rows), raw) for head in cache.heads]
     points = _numbers(_without_missing(one.keypoints[rows]).reshape(len(numbers), -1))
-    named = [b",".join(cells) + b"," for cells in zip(*labels, strict=True)] if cache.heads else [b""] * len(numbers)
-    lines = zip(numbers, named, points, strict=True)
-    scale = one.scale.encode()
-    return b"".join(b"%b,%d,%b%b,%b\n" % (facts, n, given, scale, xyc) for n, given, xyc in lines)
+    columns = numbers, *labels, [one.scale.encode()] * len(numbers), points
+    return b"".join(b",".join(cells) + b"\n" for cells in zip(*columns, strict=True))
 
 
 def _labels(one: cached.Sequence, head: Head, rows: slice) -> np.ndarray:
@@ -126,28 +126,24 @@ def _schema(cache: Cache, splits: Sequence[str]) -> Any:
 
     words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     classes = [head.name for head in cache.heads if head.kind == "classes"]
-    kinds = {"number": pyarrow.int32()} | dict.fromkeys(
-        (*_FACTS, *map(_split_column, splits), *classes, "scale"), words
-    )
+    kinds = dict.fromkeys((*_FACTS, *map(_split_column, splits), *classes, "scale"), words)
+    kinds["number"] = pyarrow.int32()
     fields = [(name, kinds.get(name, pyarrow.float32())) for name in _columns(cache, splits)]
-    return pyarrow.schema(
-        fields, {"layout": cache.layout.name, "heads": json.dumps([head.to_json() for head in cache.heads])}
-    )
+    heads = json.dumps([head.to_json() for head in cache.heads])
+    return pyarrow.schema(fields, {"layout": cache.layout.name, "heads": heads})
 
 
 def _tables(cache: Cache, splits: Sequence[str], sequences: Iterable[cached.Sequence]) -> Iterator[pd.DataFrame]:
     """Tables of up to `ROWS` frames, of one or more sequences."""
     pieces: list[pd.DataFrame] = []
     size = 0
-    for sequence in sequences:
-        for start in range(0, len(sequence), ROWS):
-            where = slice(start, start + ROWS)
-            piece = _table(cache, sequence, where, splits)
-            if pieces and size + len(piece) > ROWS:
-                yield pd.concat(pieces, ignore_index=True)
-                pieces, size = [], 0
-            pieces.append(piece)
-            size += len(piece)
+    for sequence, rows in _blocks(sequences):
+        piece = _table(cache, sequence, rows, splits)
+        if pieces and size + len(piece) > ROWS:
+            yield pd.concat(pieces, ignore_index=True)
+            pieces, size = [], 0
+        pieces.append(piece)
+        size += len(piece)
     if pieces:
         yield pd.concat(pieces, ignore_index=True)
 
@@ -160,10 +156,8 @@ def _table(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str
     for head in cache.heads:
         labels |= label_columns(head, _labels(one, head, rows))
     labels["scale"] = one.scale
-    facts_and_labels = pd.DataFrame(facts | labels, index=range(len(points)))
-    return pd.concat(
-        [facts_and_labels, pd.DataFrame(points.reshape(len(points), -1), columns=_coordinates(cache))], axis=1
-    )
+    coordinates = pd.DataFrame(points.reshape(len(points), -1), columns=_coordinates(cache))
+    return pd.concat([pd.DataFrame(facts | labels, index=coordinates.index), coordinates], axis=1)
 
 
 def _columns(cache: Cache, splits: Sequence[str]) -> list[str]:

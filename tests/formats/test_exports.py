@@ -19,7 +19,7 @@ from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.formats import table
 from skelemo.formats.pose import write_pose
 from skelemo.formats.pyskl import write_pyskl
-from skelemo.formats.registry import find, names
+from skelemo.formats.registry import EXPORTS
 from skelemo.formats.table import write_csv, write_parquet
 from skelemo.skeleton import layout
 
@@ -272,28 +272,28 @@ def test_texts_that_a_spreadsheet_would_run_are_quoted_unless_asked_for(tmp_path
 # all of them
 
 
-@pytest.mark.parametrize("form", names("export"))
+@pytest.mark.parametrize("form", EXPORTS.names())
 def test_every_export_filters_reports_progress_and_overwrites_nothing(tmp_path, cache, form):
     told = []
     out = tmp_path / "out"
-    done = find(form, "export").function(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
+    done = EXPORTS.find(form).function(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
     assert (done.sequences, done.frames) == (1, 5)
     assert told == [(5, 5)]
     with pytest.raises(InputError, match="already exists"):
-        find(form, "export").function(cache, out, [], lambda *_: None)
+        EXPORTS.find(form).function(cache, out, [], lambda *_: None)
     with pytest.raises(CacheError, match="nothing to export"):
-        find(form, "export").function(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
+        EXPORTS.find(form).function(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "out"]
 
 
-@pytest.mark.parametrize("form", [form for form in names("export") if form != "pose"])
+@pytest.mark.parametrize("form", [form for form in EXPORTS.names() if form != "pose"])
 @pytest.mark.parametrize("inside", [[], ["thesis.tex"]], ids=["empty", "full"])
 def test_a_folder_instead_of_a_file_is_an_error(tmp_path, cache, form, inside):
     (tmp_path / "out").mkdir()
     for name in inside:
         (tmp_path / "out" / name).write_text("")
     with pytest.raises(InputError, match=r"out: is a folder; expected a file name, as in --out .*out/NAME$"):
-        find(form, "export").function(cache, tmp_path / "out", [], lambda *_: None)
+        EXPORTS.find(form).function(cache, tmp_path / "out", [], lambda *_: None)
 
 
 def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
@@ -308,13 +308,13 @@ def test_a_typo_in_only_gets_a_suggestion(tmp_path, cache):
         write_csv(cache, tmp_path / "a.csv", ["split=trian"])
 
 
-@pytest.mark.parametrize("form", names("export"))
+@pytest.mark.parametrize("form", EXPORTS.names())
 def test_an_export_that_fails_leaves_nothing(tmp_path, cache, form):
     def fail(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        find(form, "export").function(cache, tmp_path / "out", ["id=day*"], fail)
+        EXPORTS.find(form).function(cache, tmp_path / "out", ["id=day*"], fail)
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
@@ -328,7 +328,7 @@ def test_a_missing_library_is_an_error_that_names_the_extra(tmp_path, cache, mon
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match=r"pip install 'skelemo\[pose\]'"):
-        find("pose", "export").function(cache, tmp_path / "out", [], lambda *_: None)
+        EXPORTS.find("pose").function(cache, tmp_path / "out", [], lambda *_: None)
 
 
 def test_the_verb_exports(tmp_path, cache):

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def _exports() -> list[str]:
-    from skelemo.formats.registry import names
+    from skelemo.formats.registry import EXPORTS
 
-    return names("export")
+    return EXPORTS.names()
 
 
 def _imports() -> list[str]:
-    from skelemo.formats.registry import names
+    from skelemo.formats.registry import IMPORTS
 
-    return names("import")
+    return IMPORTS.names()
 
 
 @click.command("export")
@@ -53,21 +53,19 @@ def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) 
     """
     from skelemo.cache.store import open_cache
     from skelemo.cli.progress import progress
-    from skelemo.cli.screen import Screen
+    from skelemo.cli.screen import Screen, notes
     from skelemo.errors import ConfigError
-    from skelemo.formats.registry import find
+    from skelemo.formats.registry import EXPORTS
     from skelemo.text import count
 
-    entry = find(form, "export")
-    if raw and not entry.facts.raw:
+    entry = EXPORTS.find(form)
+    if raw and "raw" not in entry.settings:
         raise ConfigError(f"--raw only applies to csv; {form} never quotes names")
     options = {"raw": True} if raw else {}
     with progress("exporting", "frames") as report:
         done = entry.function(open_cache(cache), out, only, report, **options)
-    console = Screen(soft_wrap=True)
-    for note in done.notes:
-        console.print(f"note: {note}")
-    console.print(f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} written to {out}")
+    notes(done.notes)
+    Screen(soft_wrap=True).print(f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} written to {out}")
 
 
 @click.command("images")
@@ -135,7 +133,7 @@ def import_(
     skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
     """
     from skelemo.cli.progress import progress
-    from skelemo.cli.screen import Screen
+    from skelemo.cli.screen import Screen, notes
     from skelemo.formats.importing import import_keypoints
     from skelemo.ingest.task import Settings
     from skelemo.text import count
@@ -143,10 +141,8 @@ def import_(
     given = Settings(width=size[0], height=size[1], **settings)
     with progress("importing", "frames") as report:
         done = import_keypoints(source, form, out, labels, given, report, first_frame=int(first_frame))
-    console = Screen(soft_wrap=True)
-    for note in done.notes:
-        console.print(f"note: {note}")
-    console.print(
+    notes(done.notes)
+    Screen(soft_wrap=True).print(
         f"{count(done.recordings, 'recording')}, {count(done.people, 'detection')} of people: "
         f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} in {out}"
     )
