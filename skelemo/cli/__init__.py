@@ -4,7 +4,7 @@ import atexit
 import gc
 import importlib
 import keyword
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -13,6 +13,9 @@ from click.exceptions import NoArgsIsHelpError
 import skelemo
 from skelemo.errors import SkelemoError, os_reason
 from skelemo.text import visible
+
+#: What Ctrl-C prints, unless a command has more to say (`on_interrupt`).
+INTERRUPTED = "interrupted; no partial output was left; run the same command again"
 
 
 class Verbs(click.Group):
@@ -45,6 +48,11 @@ class Verbs(click.Group):
         return command
 
 
+def on_interrupt(line: Callable[[], str]) -> None:
+    """Set what Ctrl-C prints during this command."""
+    click.get_current_context().meta[__name__] = line
+
+
 class _UserError(click.ClickException):
     """One line, exit code 2."""
 
@@ -59,7 +67,8 @@ class _Skelemo(Verbs):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; no partial output was left; run the same command again", err=True)
+            if line := ctx.meta.get(__name__, lambda: INTERRUPTED)():
+                click.echo(f"\n{line}", err=True)
             ctx.exit(130)
         except NoArgsIsHelpError:
             raise

@@ -33,13 +33,12 @@ def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | 
     from skelemo.audit.audit import PAGE, TABLE, audit, write_audit
     from skelemo.cache.store import open_cache
     from skelemo.cli.progress import progress
+    from skelemo.cli.screen import notes
     from skelemo.cli.tables import suspects_table
-    from skelemo.text import visible
 
     with progress("checking labels", "heads") as report:
         found = audit(open_cache(cache), runs, corrections=corrections, most=most, report=report)
     write_audit(found, out)
-    for note in found.notes:
-        click.echo(f"note: {visible(note)}", err=True)
+    notes(found.notes)
     suspects_table(found.suspects)
     click.echo(f"all suspects: {out / TABLE} and {out / PAGE}")

@@ -41,10 +41,11 @@ def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ..
     skelemo evaluate runs/ann cache/other --map contempt=disgust --by sex --out runs/ann_on_other
     """
     from skelemo.cli.progress import progress
+    from skelemo.cli.screen import notes
     from skelemo.cli.tables import scores_table
     from skelemo.errors import ConfigError
     from skelemo.inference.scoring.evaluate import evaluate
-    from skelemo.text import visible
+    from skelemo.runs.folder import read_json
 
     pairs = {}
     for text in names:
@@ -53,7 +54,6 @@ def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ..
             raise ConfigError(f"--map {text!r}: expected THEIRS=OURS, as in --map contempt=disgust")
         pairs[theirs] = ours
     with progress("evaluating", "batches") as report:
-        found = evaluate(runs, cache, out, names=pairs, report=report, **options)
-    for note in found.notes:
-        click.echo(f"note: {visible(note)}", err=True)
-    scores_table(out, found.scores)
+        scores = evaluate(runs, cache, out, names=pairs, report=report, **options)
+    notes(read_json(out / "environment.json")["evaluation"]["notes"])
+    scores_table(out, scores)

@@ -28,11 +28,11 @@ def command(run: Path, **options: Any) -> None:
     skelemo predict faces/ann.onnx recordings/ --out predictions.csv
     """
     from skelemo.api import export
+    from skelemo.cli.screen import notes
     from skelemo.text import visible
 
     done = export(run, **options)
-    for note in done.notes:
-        click.echo(f"note: {visible(note)}", err=True)
+    notes(done.notes)
     for one in done.costs:
         lost = f"{one.head}: {one.figure} {one.before:.3f} in 32 bits, {one.after:.3f} in 8 bits"
         click.echo(f"{visible(lost)}, on {one.windows:,} windows of the validation subset")

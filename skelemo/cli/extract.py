@@ -79,6 +79,7 @@ def command(ctx: click.Context, videos: tuple[Path, ...], out: Path, every: int,
 def extract_videos(sources: tuple[Path, ...], out: Path, options: "Options") -> "Extracted":
     """Extract keypoints from videos with a progress bar, and print a summary."""
     from skelemo.cli.progress import progress
+    from skelemo.cli.screen import notes
     from skelemo.pose.extract import extract
     from skelemo.text import count, visible
 
@@ -88,8 +89,6 @@ def extract_videos(sources: tuple[Path, ...], out: Path, options: "Options") -> 
         click.echo(visible(str(one)))
     if result.existing:
         click.echo(f"{count(len(result.existing), 'video')} already done")
-    for note in result.notes:
-        click.echo(f"note: {visible(note)}", err=True)
-    for failure in result.failures:
-        click.echo(f"not used: {visible(failure)}", err=True)
+    notes(result.notes)
+    notes(result.failures, "not used")
     return result

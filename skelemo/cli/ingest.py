@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skelemo.cli import on_interrupt
 from skelemo.cli.extract import extract_videos, finding
 from skelemo.cli.values import (
     PATH,
     TEXT,
     Known,
     body_models,
+    jobs_option,
     label_options,
     people_options,
     scale_option,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="Stop at the first unreadable file.")
 @size_and_rate
-@click.option("--jobs", type=click.IntRange(1), help="Reader processes.  [default: one per core]")
+@jobs_option("Reader processes.")
 @click.option("--memory", default="512MB", show_default=True, help="Memory limit per process.")
 @click.option("--partition", metavar="NUMBER/OF", help="Process only this partition of the recordings, such as 3/8.")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Use a Dask cluster, such as tcp://HOST:8786.")
@@ -65,7 +67,7 @@ def command(
     out: Path,
     labels: str | None,
     size: tuple[int, int],
-    jobs: int | None,
+    jobs: int,
     memory: str,
     partition: str | None,
     scheduler: str | None,
@@ -88,8 +90,6 @@ def command(
     \b
     skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
     """
-    import os
-
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
     from skelemo.ingest.batching import parse_size
@@ -107,26 +107,11 @@ def command(
         source = keypoints
     mine = parse_partition(partition) if partition is not None else None
     limit = parse_size(memory, "--memory")
-    try:
-        plan = make_plan(
-            source,
-            out,
-            labels,
-            Settings(width=size[0], height=size[1], **settings),
-            partition=mine,
-            memory=limit,
-            replace=replace,
-        )
-        with progress("reading", "files") as report:
-            tally = ingest(
-                plan,
-                jobs=jobs or os.cpu_count() or 1,
-                scheduler=scheduler or "",
-                report=lambda files: report(files, plan.files),
-            )
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; finished work is kept; run the same command again to resume", err=True)
-        ctx.exit(130)
+    on_interrupt(lambda: "interrupted; finished work is kept; run the same command again to resume")
+    given = Settings(width=size[0], height=size[1], **settings)
+    plan = make_plan(source, out, labels, given, partition=mine, memory=limit, replace=replace)
+    with progress("reading", "files") as report:
+        tally = ingest(plan, jobs=jobs, scheduler=scheduler or "", report=lambda files: report(files, plan.files))
     if mine is None and not failures:
         require_keypoints(plan, tally)
     ingest_table(plan, tally)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skelemo.cli import on_interrupt
 from skelemo.cli.extract import finding
+from skelemo.cli.screen import notes
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT, allow_option, min_seen_option, port_option, scale_option
 from skelemo.errors import ConfigError, InputError
 from skelemo.text import count, duration, signed, visible
@@ -55,9 +57,7 @@ _LATENCIES = 20_000  # most recent latencies, for the percentiles
 )
 @allow_option
 @finding
-@click.pass_context
 def command(
-    ctx: click.Context,
     runs: tuple[Path, ...],
     source: str,
     to: str | None,
@@ -88,25 +88,21 @@ def command(
     model = live_model(runs, clip=clip, device=device, allow=allow)
     problems, latencies, begun, frames = Problems(), deque[float](maxlen=_LATENCIES), time.monotonic(), 0
     answers = live(model, source, size=size, pose=pose, problems=problems, **options)
-    for note in model.notes:
-        click.echo(f"note: {visible(note)}", err=True)
+    notes(model.notes)
     model.tune(threads or (1 if pose else 0))  # the pose estimator uses all other cores
     gc.collect()
     gc.freeze()  # exclude loaded objects from garbage collection, which would take longer than a frame
     shows: dict[str, Callable[[], AbstractContextManager[Show]]]
     shows = {"table": lambda: _table(model.heads), "jsonl": lambda: nullcontext(_write_lines),
              "websocket": lambda: _page(model, model.model.name, size, port)}  # fmt: skip
-    try:
-        with shows[to]() as show:
-            warn = _warner(problems, quiet=to == "table")
-            for frame in answers:
-                frames += 1
-                latencies.append(frame.latency)
-                show(frame)
-                warn()
-    except KeyboardInterrupt:
-        click.echo(f"\nstopped; {_summary(frames, begun, latencies, problems)}", err=True)
-        ctx.exit(130)
+    on_interrupt(lambda: f"stopped; {_summary(frames, begun, latencies, problems)}")
+    with shows[to]() as show:
+        warn = _warner(problems, quiet=to == "table")
+        for frame in answers:
+            frames += 1
+            latencies.append(frame.latency)
+            show(frame)
+            warn()
     click.echo(_summary(frames, begun, latencies, problems), err=True)
     if not frames:
         within = f" within {options['idle']:g} s" if options["idle"] else ""

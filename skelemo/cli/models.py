@@ -1,8 +1,5 @@
 """`skelemo models`: the architectures, their inputs and costs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import click
 
 
@@ -21,6 +18,8 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
     GFLOPs are 10⁹ operations per forward pass of one window; a multiply-add counts as two, and drawing is
     excluded. Baselines are listed last.
     """
+    from skelemo.cli.screen import Screen, lines
+    from skelemo.cli.tables import table
     from skelemo.errors import unknown
     from skelemo.models.registry import entry, list_models
     from skelemo.skeleton import layout
@@ -30,9 +29,20 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
     networks, baselines = list_models(pattern), list_models(pattern, fitted=True)
     if not networks and not baselines:
         raise unknown("architecture", pattern, [*list_models(), *list_models(fitted=True)])
-    costs = {name: _cost(name, layout_name, frames) for name in networks} | dict.fromkeys(baselines, ("–", "–"))
-    rows = [(name, *costs[name], entry(name).facts.sees, entry(name).settings) for name in costs]
-    _show(rows, f"One window of {count(frames, 'frame')} of {layout_name}", settings)
+    title = f"One window of {count(frames, 'frame')} of {layout_name}"
+    shown = table(title, "name", "parameters", "GFLOPs", "sees", words=(0, 3))
+    shown.columns[0].no_wrap = True
+    for name in (*networks, *baselines):
+        shown.add_row(
+            name, *(_cost(name, layout_name, frames) if name in networks else ("–", "–")), entry(name).facts.sees
+        )
+        if settings:
+            known = entry(name).settings.items()
+            shown.add_row("", "", "", lines(f"  {setting}={_value(default)}" for setting, default in known))
+    console = Screen()
+    if not console.is_terminal:
+        console = Screen(width=120)  # a pipe has no width; long lines suit grep
+    console.print(shown)
 
 
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
@@ -47,22 +57,5 @@ def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
     return f"{parameters:,}", f"{operations / 1e9:.3g}"
 
 
-def _show(rows: Sequence[tuple[str, str, str, str, Mapping[str, Any]]], title: str, settings: bool) -> None:
-    from skelemo.cli.screen import Screen, lines
-    from skelemo.cli.tables import table
-
-    console = Screen()
-    if not console.is_terminal:
-        console = Screen(width=120)  # a pipe has no width; long lines suit grep
-    shown = table(title, "name", "parameters", "GFLOPs", "sees", words=(0, 3))
-    shown.columns[0].no_wrap = True
-    for name, parameters, operations, sees, known in rows:
-        shown.add_row(name, parameters, operations, sees)
-        if settings:
-            shown.add_row("", "", "", lines(_setting(name, default) for name, default in known.items()))
-    console.print(shown)
-
-
-def _setting(setting: str, default: object) -> str:
-    value = f"[{','.join(map(str, default))}]" if isinstance(default, tuple) else default
-    return f"  {setting}={value}"
+def _value(default: object) -> object:
+    return f"[{','.join(map(str, default))}]" if isinstance(default, tuple) else default

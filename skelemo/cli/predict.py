@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skelemo.cli import INTERRUPTED, on_interrupt
 from skelemo.cli.extract import finding
 from skelemo.cli.values import (
     PATH,
@@ -12,6 +13,7 @@ from skelemo.cli.values import (
     WIDTH,
     allow_option,
     device_option,
+    jobs_option,
     min_seen_option,
     raw_option,
     size_and_rate,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
               help="Draw onto this video, or those in a folder; also linked in .eaf.  [default: black]")  # fmt: skip
 @device_option
 @allow_option
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes.  [default: one per core]")
+@jobs_option("Worker processes.")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS",
               help="Use a Dask cluster, such as tcp://HOST:8786.")  # fmt: skip
 @raw_option
@@ -61,7 +63,7 @@ def command(
     film: Path | None,
     device: str,
     allow: tuple[str, ...],
-    jobs: int | None,
+    jobs: int,
     scheduler: str | None,
     raw: bool,
     pose: "Pose | None",
@@ -76,8 +78,6 @@ def command(
     \b
     skelemo predict runs/ann openpose/ --out predictions.csv
     """
-    import os
-
     from skelemo.inference.table import Options, require_writable
 
     require_writable(out)
@@ -88,29 +88,24 @@ def command(
     options = Options(every, min_seen, smooth, per_clip)
 
     from skelemo.cli.progress import progress
+    from skelemo.cli.screen import notes
     from skelemo.inference.keypoints import ReadOptions
-    from skelemo.inference.prediction import Request, kept, predict_file
-    from skelemo.text import count, visible
+    from skelemo.inference.prediction import Request, predict_file
+    from skelemo.text import count
 
-    reading = ReadOptions(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
+    reading = ReadOptions(person, fps, size, jobs, scheduler or "", pose=pose)
     drawing = None
     if overlay:
         from skelemo.inference.overlay import Overlay
 
         drawing = Overlay(overlay, film)
-    try:
-        done = predict_file(Request(runs, source, out, options, reading, allow, device, progress, drawing, film, raw))
-    except KeyboardInterrupt:
-        if not kept(out):
-            raise
-        line = f"interrupted; finished recordings are kept in {out}.parts; run the same command again to resume"
-        click.echo(f"\n{line}", err=True)
-        ctx.exit(130)
+    request = Request(runs, source, out, options, reading, allow, device, progress, drawing, film, raw)
+    kept = f"interrupted; finished recordings are kept in {out}.parts; run the same command again to resume"
+    on_interrupt(lambda: kept if request.begun else INTERRUPTED)
+    done = predict_file(request)
     for word, lines in (("note", done.notes), ("not used", done.failures)):
-        for line in lines[:10]:
-            click.echo(f"{word}: {visible(line)}", err=True)
-        if len(lines) > 10:
-            click.echo(f"{word}: … and {len(lines) - 10:,} more", err=True)
+        more = [f"… and {len(lines) - 10:,} more"] if len(lines) > 10 else []
+        notes([*lines[:10], *more], word)
     click.echo(f"{out}: {count(done.rows, 'row')}, {count(done.people, 'person', 'people')}, {done.model}")
     if done.drawn:
         click.echo(f"{overlay}: {count(len(done.drawn), 'video')}")

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from rich.filesize import decimal
 from rich.progress import (
@@ -31,36 +32,23 @@ def progress(description: str, unit: str) -> AbstractContextManager[Report]:
 
     If stderr is not a terminal, it prints a plain line every `LOG_SECONDS` instead.
     """
-    return _counted(description, _columns(unit), lambda done, of: f"{description} {done:,} of {of:,} {unit}")
+    return _counted(description, _columns(unit), lambda done, of: f"{done:,} of {of:,} {unit}")
 
 
 def byte_progress(description: str) -> AbstractContextManager[Report]:
     """`progress` over bytes, with their speed."""
     columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return _counted(description, columns, lambda done, of: f"{description} {decimal(done)} of {decimal(of)}")
-
-
-@contextmanager
-def _counted(description: str, columns: Sequence[ProgressColumn], line: Callable[[int, int], str]) -> Iterator[Report]:
-    console = Screen(stderr=True)
-    if not console.is_interactive:
-        yield _log(console, line)
-        return
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(visible(description), total=None, note="")
-        yield lambda done, of: bar.update(task, completed=done, total=of)
+    return _counted(description, columns, lambda done, of: f"{decimal(done)} of {decimal(of)}")
 
 
 @contextmanager
 def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, str], None]]:
     """`progress` over slow items, each named as it finishes; without a terminal, one line per item."""
-    console = Screen(stderr=True, soft_wrap=True)
-    with _bar(console, unit) if console.is_interactive else nullcontext() as bar:
-        task = bar.add_task(visible(description), total=None, note="") if bar else None
+    with _bar(description, _columns(unit)) as (console, update):
 
         def report(done: int, of: int, note: str) -> None:
-            if bar and task is not None:
-                bar.update(task, completed=done, total=of, note=visible(note))
+            if update:
+                update(completed=done, total=of, note=visible(note))
             elif note:
                 console.print(f"{description} {done:,} of {of:,} {unit}: {note}")
 
@@ -69,18 +57,25 @@ def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, 
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
-    """A bar over the epochs of all folds, with the latest metrics; without a terminal, one line per epoch."""
-    console = Screen(stderr=True, soft_wrap=True)
-    if not console.is_interactive:
-        yield _epoch_log(console)
-        return
-    with _bar(console, "epochs") as bar:
-        task = bar.add_task("training", total=None, note="")
+    """A bar over the epochs of all folds, with the latest metrics.
+
+    Without a terminal, a line per fold and epoch, with the remaining time if all epochs are needed.
+    """
+    begun, seen = time.monotonic(), 0  # a resumed training has earlier epochs that were not timed here
+    with _bar("training", _columns("epochs")) as (console, update):
 
         def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-            bar.update(task, description=_fold(fold, folds), note=figures)
-            if most:
-                bar.update(task, total=folds * most, completed=(fold - 1) * most + done)
+            nonlocal seen
+            name = f"training {fold}/{folds}" if folds > 1 else "training"
+            if update:
+                counted = {"total": folds * most, "completed": (fold - 1) * most + done} if most else {}
+                update(description=name, note=figures, **counted)
+            elif not done:
+                console.print(f"{name}  {figures}")
+            else:
+                seen += 1
+                seconds = (time.monotonic() - begun) / seen * (folds * most - (fold - 1) * most - done)
+                console.print(f"{name}  epoch {done} of {most}  {figures}  {duration(seconds)} left")
 
         yield report
 
@@ -93,38 +88,28 @@ def _columns(unit: str) -> tuple[ProgressColumn, ...]:
     return _DESCRIPTION, BarColumn(), MofNCompleteColumn(), note, TimeElapsedColumn(), TimeRemainingColumn()
 
 
-def _bar(console: Screen, unit: str) -> Progress:
-    return Progress(*_columns(unit), console=console, transient=True)
+@contextmanager
+def _bar(description: str, columns: Sequence[ProgressColumn]) -> Iterator[tuple[Screen, Callable[..., None] | None]]:
+    """Standard error, and a function that updates a bar on it; None if it is not a terminal."""
+    console = Screen(stderr=True, soft_wrap=True)
+    if not console.is_interactive:
+        yield console, None
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield console, partial(bar.update, bar.add_task(visible(description), total=None, note=""))
 
 
-def _log(console: Screen, line: Callable[[int, int], str]) -> Report:
-    """Print a line every `LOG_SECONDS`."""
+@contextmanager
+def _counted(description: str, columns: Sequence[ProgressColumn], text: Callable[[int, int], str]) -> Iterator[Report]:
     last = time.monotonic()
+    with _bar(description, columns) as (console, update):
 
-    def report(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LOG_SECONDS:
-            last = time.monotonic()
-            console.print(line(done, of), soft_wrap=True)
+        def report(done: int, of: int) -> None:
+            nonlocal last
+            if update:
+                update(completed=done, total=of)
+            elif time.monotonic() - last >= LOG_SECONDS:
+                last = time.monotonic()
+                console.print(f"{description} {text(done, of)}")
 
-    return report
-
-
-def _epoch_log(console: Screen) -> Callable[[int, int, int, int, str], None]:
-    """One line per fold start and per epoch, with the remaining time if all epochs are needed."""
-    begun, seen = time.monotonic(), 0  # a resumed training has earlier epochs that were not timed here
-
-    def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-        nonlocal seen
-        if not done:
-            console.print(f"{_fold(fold, folds)}  {figures}")
-            return
-        seen += 1
-        seconds = (time.monotonic() - begun) / seen * (folds * most - (fold - 1) * most - done)
-        console.print(f"{_fold(fold, folds)}  epoch {done} of {most}  {figures}  {duration(seconds)} left")
-
-    return report
-
-
-def _fold(fold: int, folds: int) -> str:
-    return f"training {fold}/{folds}" if folds > 1 else "training"
+        yield report

@@ -56,14 +56,13 @@ def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
 
 
 def _show(report: "Report") -> None:
-    from skelemo.cli.screen import Screen
+    from skelemo.cli.screen import Screen, notes
     from skelemo.cli.tables import table
     from skelemo.report.comparison import estimate_of
     from skelemo.report.describe import figures_of
 
     console = Screen()
-    for note in report.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+    notes(report.notes)
     for comparison in report.comparisons:
         figures = [(head, name) for head in comparison.heads for name in figures_of(head) if name in SHOWN]
         simulated = ", simulated" if comparison.simulated else ""

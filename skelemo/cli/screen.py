@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -21,6 +22,12 @@ class Screen(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """Escape control characters; rich calls this for all text (cells, titles, lines)."""
         return super().render_str(visible(text), **settings)
+
+
+def notes(texts: Iterable[str], word: str = "note") -> None:
+    """Print notes on stderr, one line each."""
+    for text in texts:
+        click.echo(f"{word}: {visible(text)}", err=True)
 
 
 def lines(texts: Iterable[str]) -> Text:

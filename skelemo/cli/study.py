@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli import on_interrupt
 from skelemo.cli.values import PATH, TEXT, set_option
 
 
@@ -33,12 +34,9 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
         for cell in study.cells:
             click.echo(visible(cell.name))
         return
-    try:
-        with named_progress("studying", "cells") as update:
-            outcome = run_study(study, out, jobs=jobs, progress=update)
-    except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; finished cells are kept; resume with skelemo study {file} --out {out}", err=True)
-        ctx.exit(130)
+    on_interrupt(lambda: f"interrupted; finished cells are kept; resume with skelemo study {file} --out {out}")
+    with named_progress("studying", "cells") as update:
+        outcome = run_study(study, out, jobs=jobs, progress=update)
     for name, reason in outcome.failures.items():
         click.echo(f"{visible(name)}: {visible(reason)}", err=True)
     click.echo(summary(outcome, len(study.cells)))
@@ -97,12 +95,9 @@ def tune(
 
     from skelemo.study import tune as searching
 
-    try:
-        with named_progress("tuning", "trials") as update:
-            found = searching.tune(search, out, storage=storage or "", keep=keep, progress=update)
-    except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; trials are kept; resume with skelemo tune {file} --out {out}", err=True)
-        ctx.exit(130)
+    on_interrupt(lambda: f"interrupted; trials are kept; resume with skelemo tune {file} --out {out}")
+    with named_progress("tuning", "trials") as update:
+        found = searching.tune(search, out, storage=storage or "", keep=keep, progress=update)
     for number, reason in found.failures.items():
         click.echo(f"trial {number}: {visible(reason)}", err=True)
     click.echo(found.summary)

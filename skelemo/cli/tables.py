@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from skelemo.cli.screen import Screen, lines
+from skelemo.cli.screen import Screen, lines, notes
 from skelemo.text import count
 
 #: Maximum number of caches side by side; more get one row each.
@@ -43,9 +43,7 @@ def corrections_table(corrections: "Corrections") -> None:
     title = f"{count(len(corrections.effective), 'correction')} in effect"
     shown = table(title, "id", "time (UTC)", "author", "what", "where", words=(0, 3, 4))
     for row in corrections.rows:
-        what = " ".join(word for word in (row.action, row.head, row.value) if word) + (
-            " (undone)" if row.undone else ""
-        )
+        what = " ".join(filter(None, (row.action, row.head, row.value, "(undone)" * bool(row.undone))))
         time = row.time[:16].replace("T", " ")
         shown.add_row(row.id, time, row.author, what, _place(row.video, row.person, row.first, row.last))
     shown.columns[1].no_wrap = True
@@ -111,8 +109,7 @@ def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
 def ingest_table(plan: "Plan", tally: "Tally") -> None:
     """Summary of an ingest: people, frames, missing points, labels, problems."""
     console = Screen()
-    for note in (*plan.notes, *_merged(tally.notes)):
-        console.print(f"note: {note}", soft_wrap=True)
+    notes((*plan.notes, *_merged(tally.notes)))
     shown = table(f"ingested into {plan.out}", "", "")
     shown.show_header = False
     shown.add_row("recordings", f"{tally.recordings:,}")
@@ -156,12 +153,9 @@ def _merged(notes: "list[str]") -> "list[str]":
         sources.setdefault(text or note, []).append(source)
     found = []
     for text, names in sources.items():
-        several = len(names) >= 3
-        found += (
-            [f"{len(names):,} recordings, such as {names[0]}: {text}"]
-            if several
-            else [f"{name}: {text}" if name != text else text for name in names]
-        )
+        if len(names) >= 3:
+            names = [f"{len(names):,} recordings, such as {names[0]}"]
+        found += [f"{name}: {text}" if name != text else text for name in names]
     return found
 
 
@@ -244,14 +238,10 @@ def settings_table() -> None:
     """All training settings."""
     from skelemo.training.config import Config
 
-    shown = Table(title="settings of skelemo train", title_justify="left")
-    for column in ("setting", "default", "meaning"):
-        shown.add_column(column)
+    shown = table("settings of skelemo train", "setting", "default", "meaning", words=range(3))
     for name, field in Config.model_fields.items():
-        choices = (
-            [str(choice) for choice in get_args(field.annotation)] if get_origin(field.annotation) is Literal else []
-        )
-        meaning = ": ".join(text for text in (field.description, " | ".join(choices)) if text)
+        choices = map(str, get_args(field.annotation)) if get_origin(field.annotation) is Literal else ()
+        meaning = ": ".join(filter(None, (field.description, " | ".join(choices))))
         shown.add_row(name, str(field.get_default(call_default_factory=True)), meaning)
     Screen().print(shown)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skelemo.cli import on_interrupt
 from skelemo.cli.values import PATH, TEXT, set_option, together
 
 if TYPE_CHECKING:
@@ -166,12 +167,8 @@ def _trained(
     from skelemo.cli.progress import training_progress
     from skelemo.training.fit import train
 
-    try:
-        with training_progress() as report:
-            return train(settings, out, resume=resume, report=report)
-    except KeyboardInterrupt:
-        again = "nothing was written; run the same command again"
-        if begun.is_file():
-            again = f"continue with\nskelemo {ctx.info_name} --out {quote(str(out))} --resume"
-        click.echo(f"interrupted; {again}", err=True)
-        ctx.exit(130)
+    again = f"continue with\nskelemo {ctx.info_name} --out {quote(str(out))} --resume"
+    nothing = "nothing was written; run the same command again"
+    on_interrupt(lambda: f"interrupted; {again if begun.is_file() else nothing}")
+    with training_progress() as report:
+        return train(settings, out, resume=resume, report=report)

@@ -1,6 +1,7 @@
 """Parameter types and options shared by commands; invalid values are rejected before any work is done."""
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -169,6 +170,12 @@ raw_option = click.option("--raw", is_flag=True,
                           help="In CSV, do not quote names that a spreadsheet would run as formulas.")  # fmt: skip
 port_option = click.option("--port", type=click.IntRange(0, 65535), default=0,
                            help="Port of the page on 127.0.0.1.  [default: any free port]")  # fmt: skip
+
+
+def jobs_option(what: str) -> Options:
+    """Number of processes or threads."""
+    return click.option("--jobs", type=click.IntRange(1), default=lambda: os.cpu_count() or 1,
+                        show_default="one per core", help=what)  # fmt: skip
 
 
 def only_option(*, required: bool = False) -> Options:

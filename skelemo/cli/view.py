@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli import on_interrupt
 from skelemo.cli.values import PATH, SEED, different, folder, port_option
 from skelemo.errors import ConfigError
 
@@ -16,9 +17,7 @@ from skelemo.errors import ConfigError
 @click.option("--queue", type=PATH, metavar="FILE", help="Suspects to review, as written by skelemo audit.")
 @port_option
 @click.option("--open/--no-open", "browse", default=False, help="Open the page in a browser.")
-@click.pass_context
 def command(
-    ctx: click.Context,
     cache: tuple[Path, ...],
     runs: tuple[Path, ...],
     video: Path | None,
@@ -51,10 +50,8 @@ def command(
             click.launch(address)
 
     viewer = Viewer(open_cache(cache), [read_run(run) for run in runs], video, queue)
-    try:
-        serve(viewer, port, ready)
-    except KeyboardInterrupt:
-        ctx.exit(130)
+    on_interrupt(str)  # nothing
+    serve(viewer, port, ready)
 
 
 @click.command("show")

@@ -7,9 +7,8 @@ when the file is complete. Pose estimation starts immediately, while torch is im
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +64,12 @@ class Request:
     @property
     def folder(self) -> Path:
         """Folder of intermediate results."""
-        return _parts(self.out)
+        return Path(os.path.abspath(self.out.with_name(f"{self.out.name}.parts")))
+
+    @property
+    def begun(self) -> bool:
+        """Whether an interrupted call left intermediate results from which another one resumes."""
+        return self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir())
 
 
 def predict_file(request: Request) -> Predicted:
@@ -79,34 +83,31 @@ def predict_file(request: Request) -> Predicted:
         raise InputError(f"no video at {request.film}")
     if request.overlay:
         request.overlay.check()
-    source, folder, reading = request.source, request.folder, request.reading
-    with claimed(folder), _removed_if_useless(folder):
-        sweep(folder)
-        with ThreadPoolExecutor(1) as pool:
-            loading = pool.submit(_load, request)
-            keypoints = None
-            if reading.pose and not is_cache(source):
-
-                def going() -> object:
-                    return loading.done() and loading.result()  # raises if the run cannot be loaded
-
-                keypoints = find_keypoints(source, folder, reading, request.stage, going)
-            model = loading.result()
-        from skelemo.inference.recordings import predict_source
-
-        found = predict_source(request, model, keypoints)
-        shutil.rmtree(folder, ignore_errors=True)
+    with claimed(request.folder):
+        sweep(request.folder)
+        try:
+            found = _predicted(request)
+        except (InputError, ConfigError):  # would recur
+            shutil.rmtree(request.folder, ignore_errors=True)
+            raise
+        shutil.rmtree(request.folder, ignore_errors=True)
     return found
 
 
-def kept(out: Path) -> bool:
-    """Whether an interrupted call left intermediate results from which another one resumes."""
-    folder = _parts(out)
-    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+def _predicted(request: Request) -> Predicted:
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(_load, request)
+        keypoints = None
+        if request.reading.pose and not is_cache(request.source):
 
+            def going() -> object:
+                return loading.done() and loading.result()  # raises if the run cannot be loaded
 
-def _parts(out: Path) -> Path:
-    return Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
+            keypoints = find_keypoints(request.source, request.folder, request.reading, request.stage, going)
+        model = loading.result()
+    from skelemo.inference.recordings import predict_source
+
+    return predict_source(request, model, keypoints)
 
 
 def _load(request: Request) -> "BasePredictor":
@@ -114,13 +115,3 @@ def _load(request: Request) -> "BasePredictor":
     from skelemo.inference.onnx import open_model
 
     return open_model(request.runs, allow=request.allow)
-
-
-@contextmanager
-def _removed_if_useless(folder: Path) -> Iterator[None]:
-    """Remove the folder after an error that would recur."""
-    try:
-        yield
-    except (InputError, ConfigError):
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

@@ -89,7 +89,7 @@ def test_the_summary_of_an_ingest_prints_names_literally(capsys):
     tally.failures, tally.problems, tally.damaged = (), (), 0
     tally.left_out, tally.scales, tally.body_models, tally.identities = Counter(), Counter(), Counter(), Counter()
     ingest_table(plan, tally)
-    shown = capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
     for text in ("note: note [/b]", "ingested into o[/b]", "[red]glad", "[blue] → sad (2)", r"a\nb"):
         assert text in shown
 

@@ -20,7 +20,8 @@ from websockets.sync.client import connect
 
 from skelemo.cache.shard import Header
 from skelemo.cli import main
-from skelemo.cli.live import people_table
+from skelemo.cli.live import _summary, people_table
+from skelemo.inference.live.sources import Problems
 from skelemo.inference.live.stream import LiveFrame, LivePerson
 from skelemo.skeleton import layout
 from skelemo.targets import Head
@@ -125,6 +126,32 @@ def test_the_table_shows_classes_and_values_of_any_head():
     assert "────────●── +1.00" in text
     assert "●────────── -2.00" in text
     assert "take, frame 7, 1.5 s" in text
+
+
+def test_flags_are_on_a_scale_from_0_to_1_and_people_out_of_sight_are_dim():
+    from rich.console import Console
+
+    units = (Head("au", "flags", ("AU1", "AU2")),)
+    person = LivePerson("person0", False, np.zeros((95, 3), np.float32), {"au": np.array([0.0, 1.0])})
+    shown = people_table(LiveFrame("take", 1, 0.0, (person,), units), units)
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(shown)
+    text = console.export_text()
+    assert "●────────── 0.00" in text
+    assert "──────────● 1.00" in text
+    assert [row.style for row in shown.rows] == ["dim"]
+
+
+def test_the_summary_has_the_median_and_the_99th_percentile():
+    problems = Problems()
+    problems.add("line 2 is not JSON")
+    problems.add("line 5 is not JSON")
+    latencies = [number / 1000 for number in range(100, 0, -1)]  # 1 to 100 ms
+    text = _summary(200, time.monotonic() - 90, latencies, problems)
+    assert text == (
+        "200 frames in 1 min 30 s, predicted within 50.0 ms (median) and 99.0 ms (99 %) of being read; "
+        "2 problems, the first: line 2 is not JSON"
+    )
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def command(
     """
     from skelemo.cache import corrections as table
     from skelemo.cache.store import open_cache
-    from skelemo.cli.screen import Screen
+    from skelemo.cli.screen import Screen, notes
     from skelemo.cli.tables import corrections_table
     from skelemo.errors import ConfigError
     from skelemo.text import count
@@ -67,8 +67,7 @@ def command(
         from skelemo.formats.elan import import_elan
 
         found = import_elan(opened, known, from_, video=video or "", fps=fps)
-        for note in found.notes:
-            console.print(f"note: {note}")
+        notes(found.notes)
         if found.corrections:
             table.add(path, found.corrections, author=author or "")
         console.print(f"{count(len(found.corrections), 'correction')} added to {path}")

@@ -71,14 +71,12 @@ def pull(url: str, cache: Path, storage_option: tuple[str, ...], **options: Any)
 def _print_result(done: "Transferred", verb: str, where: str) -> None:
     from rich.filesize import decimal
 
-    from skelemo.cli.screen import Screen
+    from skelemo.cli.screen import Screen, notes
     from skelemo.text import count
 
     kept = f", {count(done.sequences, 'sequence')} kept" if done.shards and done.sequences is not None else ""
-    console = Screen(soft_wrap=True)
-    console.print(
+    Screen(soft_wrap=True).print(
         f"{verb} {count(len(done.shards), 'shard')} ({decimal(done.size)}) {where}{kept}; "
         f"{count(done.up_to_date, 'shard')} up to date or not selected"
     )
-    for note in done.notes:
-        console.print(f"note: {note}")
+    notes(done.notes)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, jobs_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,9 +23,9 @@ _WIDTH = 160
 @click.option(
     "--quarantine", is_flag=True, help="Take damaged shards out of the cache by renaming them to NAME.h5.damaged."
 )
-@click.option("--jobs", type=click.IntRange(1), help="Reader threads.  [default: one per core]")
+@jobs_option("Reader threads.")
 @click.pass_context
-def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs: int | None) -> None:
+def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs: int) -> None:
     """Verify every byte of caches against their hashes and list damage.
 
     After --quarantine, rerun the `skelemo ingest` that made the cache to restore what is missing. Exit code 0: no
@@ -35,15 +35,13 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
     skelemo cache verify cache/affwild2 --quarantine
     skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
     """
-    import os
-
     from skelemo.cache.store import find_caches, open_cache
     from skelemo.errors import CacheError
 
     damaged, errors = False, []
     for folder in [folder for path in caches for folder in find_caches(path)]:
         try:
-            findings = _findings(folder, jobs or os.cpu_count() or 1)
+            findings = _findings(folder, jobs)
             _show(folder, findings)
             damaged |= bool(findings)
             if findings and quarantine:
