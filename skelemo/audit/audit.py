@@ -18,7 +18,7 @@ from skelemo.audit.out_of_fold import from_baseline, from_runs
 from skelemo.audit.suspects import KINDS, Places, Suspect, ranked, write_suspects
 from skelemo.cache.corrections import in_words, read_corrections
 from skelemo.cache.store import Cache
-from skelemo.data.corpus import Corpus, load_corpus
+from skelemo.data.corpus import load_corpus
 from skelemo.data.corrected import correct
 from skelemo.errors import ConfigError, InputError
 from skelemo.preprocess import Preparation
@@ -78,6 +78,7 @@ def audit(
     judges = ", ".join(path.name for path in runs) or "a baseline, cross-validated in 5 folds by subject and recording"
     facts.append(("Labels compared with", judges))
     steps = steps_of(corpus, places)
+    labeled = np.any([head.labeled(corpus.labels[head.name].numpy()) for head in corpus.heads], axis=0)
 
     def suspects() -> Iterator[Suspect]:
         for one in predicted:
@@ -85,18 +86,11 @@ def audit(
             yield from shifted(corpus, places, one)
         yield from jumps(corpus, places, steps)
         yield from frozen(places, steps)
-        yield from empty(corpus, places, _labeled(corpus))
+        yield from empty(corpus, places, labeled)
         yield from outside(corpus, places)
         yield from duplicates(corpus, places)
 
     return Audit(ranked(suspects(), most), tuple(notes), tuple(facts), cache.simulated, cache.paths, tuple(runs))
-
-
-def _labeled(corpus: Corpus) -> np.ndarray:
-    flags = np.zeros(len(corpus), bool)
-    for head in corpus.heads:
-        flags |= head.labeled(corpus.labels[head.name].numpy())
-    return flags
 
 
 def write_audit(found: Audit, out: Path) -> None:

@@ -10,7 +10,7 @@ from skelemo.audit.out_of_fold import Predicted
 from skelemo.audit.suspects import Places, Suspect
 from skelemo.data.corpus import Corpus
 from skelemo.errors import ConfigError
-from skelemo.targets import hard_labels
+from skelemo.targets import hard_labels, soft_labels
 from skelemo.text import count, some
 
 #: Maximum lag in seconds (in frames, if the rate is unknown), and minimum lag in frames.
@@ -29,8 +29,8 @@ def label_errors(corpus: Corpus, places: Places, predicted: Predicted) -> Iterat
         return
     labels = corpus.labels[head.name].numpy()
     if head.kind == "classes":
-        given = hard_labels(labels)
-        yield from _segments(places, predicted, given.astype(int), predicted.outputs, list(head.outputs), "")
+        given = hard_labels(labels).astype(int)
+        yield from _segments(places, predicted, given, predicted.outputs, list(head.outputs), "")
         return
     for output, name in enumerate(head.outputs):
         chance = predicted.outputs[:, output]
@@ -105,9 +105,7 @@ def shifted(corpus: Corpus, places: Places, predicted: Predicted) -> Iterator[Su
     head = predicted.head
     labels = corpus.labels[head.name].numpy()
     if head.kind == "classes":
-        known = hard_labels(labels)
-        truth = np.eye(len(head), dtype=np.float32)[np.maximum(known, 0)]
-        truth[known < 0] = np.nan
+        truth = soft_labels(labels, len(head))
     else:
         truth = np.where(labels < 0, np.nan, labels) if head.kind == "flags" else labels
     sequence = places.sequence[predicted.row]

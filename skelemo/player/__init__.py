@@ -88,11 +88,6 @@ class Clip:
                 )
 
 
-def html(*clips: Clip) -> str:
-    """Clips as one self-contained HTML fragment, for a notebook cell or a page."""
-    return f"{assets()}\n{''.join(map(fragment, clips))}<script>skelemo.start()</script>"
-
-
 def assets(nonce: str = "") -> str:
     """Style and script, needed once in a page with fragments (`fragment`)."""
     mark = f' nonce="{escape(nonce)}"' if nonce else ""
@@ -110,7 +105,7 @@ def script(*names: str) -> str:
 
 
 def fragment(clip: Clip) -> str:
-    """A clip's element, for a page with the `assets`."""
+    """A clip's element, for a page with the `assets`, which plays after ``skelemo.start()``."""
     data = {
         "title": clip.title,
         "fps": float(clip.fps),

@@ -74,13 +74,19 @@
     pen.globalAlpha = 1;
   };
 
-  /* Append an element. */
-  skelemo.make = (parent, tag, name = "", text = "", attributes = {}) => {
-    const one = document.createElement(tag);
-    if (name) one.className = name;
-    one.textContent = text;
+  function append(parent, one, text, attributes) {
     for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
+    one.textContent = text;
     parent.append(one);
     return one;
-  };
+  }
+
+  /* Append an element, of HTML or SVG. */
+  skelemo.make = (parent, tag, name = "", text = "", attributes = {}) =>
+    append(parent, document.createElement(tag), text, name ? {class: name, ...attributes} : attributes);
+  skelemo.svg = (parent, tag, attributes = {}, text = "") =>
+    append(parent, document.createElementNS("http://www.w3.org/2000/svg", tag), text, attributes);
+
+  /* A value with two decimals, and a sign if its range, from `low`, has negative values. */
+  skelemo.signed = (value, low) => (value < 0 ? "−" : low < 0 ? "+" : "") + Math.abs(value).toFixed(2);
 })();

@@ -4,7 +4,6 @@
   const skelemo = globalThis.skelemo ||= {};
   const PALETTE = ["#f0b43c", "#74bff2", "#b9c2cb", "#ec8560", "#63cba8", "#c9a5e0", "#f1e36a", "#9fb4ff", "#d8b48a", "#8fd6d6"];
   skelemo.classColor = index => PALETTE[index % PALETTE.length];
-  skelemo.signed = (value, low) => (value < 0 ? "−" : low < 0 ? "+" : "") + Math.abs(value).toFixed(2);
 
   /* Index of a frame's entry in a track, or -1. `at` has the frames of the entries, or is null for all frames. */
   function entry(track, frame) {

@@ -46,14 +46,14 @@ h1 {{ font: 600 1.3rem/1.2 "Iowan Old Style", Charter, Georgia, serif; margin: .
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of a source to show; see `skelemo.show`."""
+    """Which part of a source to show; see `show`."""
 
-    which: tuple[str | int, ...] = ()
-    first: int = 0
-    count: int = 1000
-    layout: str | None = None
-    fps: float = 0.0
-    size: tuple[int, int] = (0, 0)
+    which: tuple[str | int, ...]
+    first: int
+    count: int
+    layout: str | None
+    fps: float
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,17 +81,46 @@ class Shown:
         return path
 
 
-def show(source: Any, selection: Selection, runs: Sequence[Any] = ()) -> Shown:
-    """See `skelemo.show`."""
+def show(
+    source: Any,
+    *which: str | int,
+    runs: Any = (),
+    first: int = 0,
+    count: int = 1000,
+    layout: str | None = None,
+    fps: float = 0.0,
+    size: tuple[int, int] = (0, 0),
+) -> Shown:
+    """Play skeletons in a notebook, with labels and predictions below; ``.save(PATH)`` writes a page.
+
+    Parameters
+    ----------
+    source : a cache or its path; a path to OpenPose JSON or anything else `predict` reads; an array ``[T, V, 3]`` or
+        a list of them; OpenPose dictionaries; or a list of frames from `live`.
+    which : ids, videos or rows of a cache's sequences; the first by default. Other people in the recording are drawn
+        faintly.
+    runs : a run folder, a model from `load`, or several. Predictions stored in a run folder (for validation and
+        test) are shown as they are; otherwise its model predicts now, and the track notes if it was trained on the
+        clip.
+    first, count : the frames to show. They are stored in the notebook: about 700 bytes per frame and person.
+    layout : of arrays; inferred from the number of points by default.
+    fps, size : frames per second, width and height of the images, if the source does not specify them.
+
+    Raises
+    ------
+    InputError, ConfigError, CacheError
+        The source cannot be read or has no such sequence, or a run does not fit it.
+    """
+    selection = Selection(which, first, count, layout, fps, size)
+    runs = [runs] if isinstance(runs, str | os.PathLike) or not isinstance(runs, Iterable) else list(runs)
     if selection.first < 0 or selection.count < 1:
         raise ConfigError(f"first = {selection.first}, count = {selection.count}; expected first >= 0, count >= 1")
     if isinstance(source, Cache):
         return Shown(_of_cache(source, selection, runs))
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        return (
-            Shown(_of_cache(open_cache(path), selection, runs)) if is_cache(path) else _of_source(path, selection, runs)
-        )
+        if is_cache(Path(source)):
+            return Shown(_of_cache(open_cache(source), selection, runs))
+        return _of_source(source, selection, runs)
     if isinstance(source, np.ndarray | Recorded):
         source = [source]
     if not isinstance(source, Iterable):
@@ -175,8 +204,9 @@ def _predicted(cache: Cache, frames: Frames, rows: Sequence[int], run: Any) -> d
     folds = finished_run.splits.get("folds", ()) if finished_run else ()
     learned = {name for fold in folds for name in fold.get("train", ())}
     subjects = cache.sequences["subject"]
-    together = subjects.isin({*subjects.iloc[left]} - {""}).to_numpy() if model.by_subject else np.zeros(len(ids), bool)
-    together[left] = True
+    together = np.isin(np.arange(len(ids)), left)
+    if model.by_subject:
+        together |= subjects.isin({*subjects.iloc[left]} - {""}).to_numpy()
     model = model.adapted(model.sources(cache))
     table = model.predict_cache(cache.only(np.flatnonzero(together)), Options())
     by_clip = dict(iter(table.groupby(["video", "person"], sort=False)))
@@ -217,7 +247,7 @@ def _model(run: Any) -> BasePredictor:
     path = run.path if isinstance(run, Run) else run
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"runs: {type(run).__name__}; expected a run folder or a model from skelemo.load")
-    return open_model([Path(path)])
+    return open_model(path)
 
 
 def _of_array(

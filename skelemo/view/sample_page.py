@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from skelemo import __version__
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
+from skelemo.report.page import templates
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count, signed, visible
 from skelemo.view.stills import Stills, png, require_empty
@@ -68,12 +68,7 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))
     if not groups:
         raise ConfigError(f"{cache.name}: no person is visible in any of {count(cache.frames, 'frame')}")
-    environment = Environment(
-        loader=PackageLoader("skelemo", "view"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
+    environment = templates("view").overlay(finalize=lambda text: visible(text) if type(text) is str else text)
     page = environment.get_template("sample_page.html.j2").render(
         cache=cache, groups=groups, view=view, seed=seed, picture=renderer.picture, version=__version__
     )
@@ -110,9 +105,7 @@ def _kind(stills: Stills, grouped: Head | None) -> np.ndarray:
     labels = stills.frames.labels
     count = len(grouped) if grouped else 0
     classes = hard_labels(labels[grouped.name]) if grouped else np.full(len(stills), -1)
-    other = np.zeros(len(stills), bool)
-    for head in stills.cache.heads:
-        other |= head.labeled(labels[head.name])
+    other = np.any([head.labeled(labels[head.name]) for head in stills.cache.heads], axis=0)
     return np.where(classes >= 0, classes, np.where(other, count, count + 1))
 
 

@@ -143,6 +143,8 @@ class SequenceTable:
         return np.asarray(self.cache.counts.labels[head.name][:, 1 + head.outputs.index(output)] > 0)
 
     def _problem(self, problem: str, corrected: frozenset[tuple[str, str]]) -> np.ndarray:
+        if problem not in PROBLEMS:
+            raise unknown("problem", problem, PROBLEMS)
         if problem == "unread":
             return np.array([self.unread.get(video, 0) > 0 for video in self.texts["video"]], bool)
         if problem == "nobody":
@@ -153,8 +155,7 @@ class SequenceTable:
             pairs = zip(self.texts["video"], self.texts["person"], strict=True)
             return np.array([one in corrected for one in pairs], bool)
         labeled = [counts[:, 0] > 0 for counts in self.cache.counts.labels.values()]
-        return _get("problem", {"unlabeled": ~np.any(labeled, 0) if labeled else np.ones(len(self._searched), bool)},
-                    problem)  # fmt: skip
+        return ~np.any(labeled, 0) if labeled else np.ones(len(self.texts["id"]), bool)
 
 
 def raters_disagreement(cache: Cache) -> np.ndarray:

@@ -42,6 +42,29 @@ def test_coordinates_come_back_to_a_hundredth_of_a_pixel_and_missing_points_stay
     np.testing.assert_allclose(back[..., 2], clip.points[..., 2], atol=1 / 255)
 
 
+def test_a_person_at_a_single_place_and_of_little_confidence_comes_back():
+    points = np.zeros((1, 95, 3), np.float32)
+    points[0, 7] = 123.25, 40.5, 0.0005
+    back = unpacked(data_of(player.fragment(player.Clip(points, layout())))["points"])
+    assert back[0, 7].tolist() == [123.25, 40.5, 1 / 255]  # still visible
+    assert not back[0, :7, 2].any()
+
+
+def test_hands_and_limbs_have_their_side_and_the_middle_has_none():
+    body, *hands = player.describe(layout("body_25+hand_21x2"))
+    side = dict(zip(body["names"], body["sides"], strict=True))
+    assert [side[name] for name in ("LWrist", "RWrist", "Nose", "Neck", "MidHip")] == ["left", "right", "", "", ""]
+    assert [set(hand["sides"]) for hand in hands] == [{"left"}, {"right"}]
+
+
+def test_a_prediction_for_a_clip_holds_in_all_of_its_frames():
+    head, chance = Head("mood", "classes", ("glad", "sad")), np.array([[0.3, 0.7]])
+    whole = player.head_track("run", head, chance, np.array([4]), 8)
+    assert (whole.at.tolist(), whole.values.tolist()) == (list(range(8)), [1] * 8)
+    still = player.head_track("run", head, chance, np.array([0]), 1)
+    assert (still.at.tolist(), still.shares.tolist()) == ([0], [0.7])
+
+
 def test_a_frame_of_body_and_face_takes_less_than_700_bytes():
     short, long = (len(player.fragment(a_clip(frames))) for frames in (10, 110))
     assert (long - short) / 100 < 700
@@ -66,8 +89,8 @@ def test_names_never_become_markup():
 
 
 def test_a_fragment_requests_nothing_and_includes_the_script_once():
-    text = player.html(a_clip(), a_clip())
-    assert "http" not in text
+    text = player.assets() + player.fragment(a_clip()) + player.fragment(a_clip())
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert text.count("class Player") == 1
     assert text.count("data-skelemo-clip aria") == 2
     assert text.count('nonce="') == 0
@@ -93,7 +116,9 @@ def test_a_browser_plays_it_by_keyboard(tmp_path):
     page = tmp_path / "page.html"
     page.write_text(
         "<!doctype html><meta charset=utf-8>"
-        + player.html(a_clip(title=WICKED, tracks=tracks, fps=25, numbers=numbers, size=(640, 640))),
+        + player.assets()
+        + player.fragment(a_clip(title=WICKED, tracks=tracks, fps=25, numbers=numbers, size=(640, 640)))
+        + "<script>skelemo.start()</script>",
         "utf-8",
     )
     with sync_playwright() as driver:

@@ -73,6 +73,16 @@ def test_a_split_comes_first_and_leaves_out_who_is_not_in_it(tmp_path):
         export_images(cache, tmp_path / "other", split="fold_3")
 
 
+def test_a_frame_that_is_skipped_is_counted_for_one_reason(tmp_path):
+    """Neither in a subset nor visible: counted as without a subset."""
+    hidden = a_sequence("a", 2, expression=np.int8([0, 0]))
+    hidden.keypoints[1] = 0
+    shown = a_sequence("b", 1, splits={"fold_1": "test"}, expression=np.int8([0]))
+    cache = open_cache(a_cache(tmp_path / "cache", hidden, shown))
+    exported = export_images(cache, tmp_path / "out", size=16, split="fold_1")
+    assert (exported.images, exported.unlabeled, exported.unseen, exported.no_subset) == ({"test/glad": 1}, 0, 0, 2)
+
+
 def test_every_nth_frame_is_counted_within_each_sequence(tmp_path):
     sequences = [a_sequence(name, count, expression=np.zeros(count, np.int8)) for name, count in (("a", 5), ("b", 4))]
     export_images(open_cache(a_cache(tmp_path / "cache", *sequences)), tmp_path / "out", size=16, every=3)

@@ -10,9 +10,12 @@ import pytest
 from small_caches import a_cache, a_sequence
 
 import skelemo
+from skelemo.data.window import KEY_SPAN
 from skelemo.errors import ConfigError, InputError
+from skelemo.inference.base import BasePredictor
 from skelemo.inference.live.stream import LiveFrame, LivePerson
 from skelemo.simulate import Plan, write
+from skelemo.skeleton import layout
 from skelemo.targets import EXPRESSION, VA
 from skelemo.text import html_table
 
@@ -112,6 +115,73 @@ def test_frames_of_a_stream_are_one_clip_of_the_most_visible_person():
     assert track.at.tolist() == [2, 3, 4, 5]
     np.testing.assert_allclose(track.values[:, 0], [0.2, 0.3, 0.4, 0.5])
     assert [points[:, 0, 2].tolist() for points in clip.others] == [[1, 1, 0, 0, 0, 0]]
+
+
+def test_predictions_every_few_frames_keep_their_places_in_a_range_of_frames():
+    frames = [LiveFrame("talk", n, n / 25, (LivePerson("p", n % 4 == 0, np.ones((25, 3), np.float32),
+              {"va": np.full(2, n / 100)} if n % 4 == 0 else {}),), (VA,)) for n in range(20)]  # fmt: skip
+    (clip,) = skelemo.show(frames, first=6, count=8).clips
+    (track,) = clip.tracks
+    assert clip.numbers.tolist() == list(range(6, 14))
+    assert track.at.tolist() == [2, 6]  # frames 8 and 12
+    np.testing.assert_allclose(track.values[:, 0], [0.08, 0.12])
+
+
+def test_missing_points_of_an_array_have_no_place():
+    points = np.ones((3, 25, 3), np.float32)
+    points[1, 4, 2] = 0
+    (clip,) = skelemo.show(points).clips
+    assert clip.points[1, 4].tolist() == [0, 0, 0]
+    assert clip.points[1, 5].tolist() == [1, 1, 1]
+
+
+def test_a_model_calibrated_by_person_predicts_from_all_recordings_of_the_subject(tmp_path):
+    """Their mean pose is that of all their recordings, not of the one that is shown."""
+    asked = []
+
+    class Calibrated(BasePredictor):
+        name, heads, layout, identity, radius, smoothing, by_subject = (
+            "m",
+            (VA,),
+            layout("body_25"),
+            "",
+            None,
+            [{}],
+            True,
+        )
+
+        def choose_device(self, name):
+            return None
+
+        def predict_cache(self, cache, options, device=None, report=lambda *_: None):
+            asked.append(cache.sequences["id"].tolist())
+            size = len(cache.read().number)
+            key = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"]) * KEY_SPAN
+            ones = np.ones(size)
+            return self.table(cache.sequences, key + cache.read().number, [{"va": np.zeros((size, 2))}], ones, ones,
+                              ones > 0, options)  # fmt: skip
+
+    subjects = {"a": "anna", "b": "ben", "c": "anna", "d": ""}
+    folder = a_cache(tmp_path / "c", *[a_sequence(name, 4, subject=who) for name, who in subjects.items()])
+    (clip,) = skelemo.show(folder, "a", runs=Calibrated()).clips
+    skelemo.show(folder, "d", runs=Calibrated())
+    assert asked == [["a", "c"], ["d"]]
+    assert [track.name for track in clip.tracks][-1] == "va: m"
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "outputs"),
+    [
+        (np.array([0, 2, -1], np.int16), "classes", ("class 0", "class 1", "class 2")),
+        (np.array([[1, 0], [0, 0], [-1, 1]], np.int8), "flags", ("mine 0", "mine 1")),
+        (np.array([[4.5], [np.nan], [-2]], np.float32), "values", ("mine 0",)),
+    ],
+)
+def test_labels_of_an_unknown_head_are_shown_with_numbered_outputs(labels, kind, outputs):
+    (clip,) = skelemo.show(a_sequence("one", 3, labels={"mine": labels})).clips
+    (track,) = clip.tracks
+    assert (track.head.kind, track.head.outputs) == (kind, outputs)
+    assert kind != "values" or (track.head.low, track.head.high) == (-2, 4.5)
 
 
 def test_a_single_sequence_has_its_labels():

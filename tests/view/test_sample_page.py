@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
+from small_caches import BODY, BODY_AND_FACE, MOOD, a_cache, a_sequence
 
+from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli.view import show as command
 from skelemo.errors import ConfigError
+from skelemo.targets import Head
 from skelemo.view.sample_page import spread, write_page
 
 
@@ -51,6 +53,23 @@ def test_samples_carry_their_valence_and_arousal(tmp_path):
     assert "valence" not in found["sad"]
     assert "valence +0.00" in found["calm"]
     assert "arousal –" in found["calm"]
+
+
+def test_values_of_another_range_are_a_point_in_the_same_plane(tmp_path):
+    pain = Head("pain", "values", ("now", "mean"), 0, 10)
+    labels = {"expression": np.int16([0, 1]), "pain": np.float32([[10, 2.5], [5, np.nan]])}
+    page = page_of(tmp_path, a_sequence("one", 2, labels=labels), header=Header("body_25", (MOOD, pain)))
+    found = sections(page)
+    assert 'cx="1.000" cy="0.500"' in found["glad"]  # 2.5 of 10 is half of the lower half, which is drawn below
+    assert "<svg" not in found["sad"]
+    assert "now 5.00" in found["sad"]
+
+
+def test_control_characters_in_names_are_visible(tmp_path):
+    page = page_of(tmp_path, a_sequence("a\u202eb", 1, subject="x\x9by", expression=np.int8([0])))
+    assert r"a\u202eb" in page
+    assert r"x\x9by" in page
+    assert not {"\u202e", "\x9b"} & set(page)
 
 
 def test_images_show_the_person_and_the_face_where_there_is_one(tmp_path):

@@ -12,12 +12,13 @@ from click.testing import CliRunner
 from small_caches import MOOD, PROBLEM, a_cache, a_recording, a_sequence
 from starlette.testclient import TestClient
 
+from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import output_table
-from skelemo.targets import VA
+from skelemo.targets import VA, Head
 from skelemo.view.app import make_app
 from skelemo.view.viewer import Viewer
 
@@ -226,6 +227,61 @@ def test_disagreement_and_error_are_worked_out_from_predictions(folder):
     assert decoded(tracks["expression: ann"]["at"], "<i4").tolist() == [0, 4]  # frames 5 and 9 of the video
     assert decoded(tracks["expression: ann"]["values"], "<f4").tolist() == [0, 0]
     assert [*tracks] == ["expression: label", "expression: ann", "va: label", "va: ann"]
+
+
+def test_errors_of_flags_are_shares_of_those_that_are_labeled(tmp_path):
+    """One window is labeled 1 and 0 and predicted 0.8 and 0.6, one only 0 and predicted 0.1, one not at all."""
+    units = Head("au", "flags", ("AU1", "AU2"))
+    labels = {"au": np.array([[1, 0], [-1, 0], [-1, -1]], np.int8)}
+    folder = a_cache(tmp_path / "c", a_sequence("one", 3, labels=labels), header=Header("body_25", (units,)))
+    truth = np.where(labels["au"] < 0, np.nan, labels["au"])
+    columns = {"fold": 1, "subset": "test", "sequence": "one", "video": "one", "subject": "", "frame": [0, 1, 2]}
+    columns |= {"au_AU1": truth[:, 0], "au_AU2": truth[:, 1]}
+    columns |= output_table(units, np.array([[0.8, 0.6], [0.9, 0.1], [0.5, 0.5]]))
+    run = Run(Path("runs/au"), {}, {"heads": [units.to_json()]}, {}, pd.DataFrame(), pd.DataFrame(columns), {}, "au")
+    (row,) = Viewer(open_cache(folder), [run]).sequences({})["rows"]
+    assert row["disagreement"] == pytest.approx((1 / 2 + 0) / 2)
+    assert row["error"] == pytest.approx(((0.2 + 0.6) / 2 + 0.1) / 2, abs=1e-4)
+
+
+def test_of_several_predictions_for_a_frame_that_for_the_test_subset_is_shown(folder):
+    """Cross-validation predicts a frame as validation data in one fold and as test data in another."""
+    both = [a_run({"ben": ([3, 5], [[0.9, 0.1, 0], [0.9, 0.1, 0]])}), a_run({"ben": ([3], [[0.2, 0.8, 0]])})]
+    tables = [run.predictions.assign(subset=name) for run, name in zip(both, ("validation", "test"), strict=True)]
+    for order in (tables, tables[::-1]):
+        run = replace(both[0], predictions=pd.concat(order, ignore_index=True))
+        tracks = {track["name"]: track for track in Viewer(open_cache(folder), [run]).sequence(2)["tracks"]}
+        assert decoded(tracks["expression: ann"]["values"], "<f4").tolist() == [1, 0]
+
+
+def test_rows_without_a_figure_come_last_in_both_orders(folder):
+    viewer = Viewer(open_cache(folder), [a_run({"carl": ([0], [[1, 0, 0]]), "ben": ([0], [[0.1, 0.9, 0]])})])
+    for query in ({"sort": "error"}, {"sort": "error", "descending": "1"}):
+        found = [row["id"] for row in viewer.sequences(query)["rows"]]
+        assert set(found[:2]) == {"ben", "carl"}
+        assert found[2:] == ["anna/talk_left", "anna/talk_right"]
+
+
+def test_half_of_the_points_missing_is_not_yet_a_problem(tmp_path):
+    sequences = [a_sequence(name, 2) for name in ("half", "more")]
+    for one, seen in zip(sequences, (25, 24), strict=True):
+        one.keypoints[..., 2] = 1
+        one.keypoints.reshape(-1, 3)[seen:] = 0
+    viewer = Viewer(open_cache(a_cache(tmp_path / "c", *sequences)))
+    assert [row["missing"] for row in viewer.sequences({})["rows"]] == [0.5, 0.52]
+    assert [row["id"] for row in viewer.sequences({"problem": "half"})["rows"]] == ["more"]
+
+
+def test_an_unknown_problem_is_refused_and_all_known_ones_are_listed(view):
+    error = view.get("/api/sequences", params={"problem": "halv"}).json()["error"]
+    assert (
+        error == "unknown problem 'halv': did you mean 'half'? choose from corrected, half, nobody, unlabeled, unread"
+    )
+
+
+def test_a_response_has_at_most_4096_frames(tmp_path):
+    folder = a_cache(tmp_path / "c", a_sequence("long", 4100))
+    assert len(Viewer(open_cache(folder)).keypoints(0, {"count": "5000"})) == 4096
 
 
 def test_a_run_on_another_cache_is_refused(folder):

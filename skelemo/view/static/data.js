@@ -17,6 +17,11 @@ export async function ask(path, given = {}, body = null) {
   return content;
 }
 
+/* Drop the oldest loaded entries of a map, until at most `kept` are left; null is still loading. */
+export function prune(map, kept) {
+  for (const [key, value] of map) if (map.size > kept && value) map.delete(key);
+}
+
 /* Frames of a sequence, raw or prepared, or of another person in it. frame(i) is null while loading. */
 export class FrameLoader {
   constructor(row, length, points, given, arrived, change = null) {
@@ -32,10 +37,7 @@ export class FrameLoader {
   load(index) {
     if (this.known.has(index)) return this.known.get(index);
     this.known.set(index, null);
-    for (const old of this.known.keys()) {
-      if (this.known.size <= KEPT) break;
-      if (this.known.get(old)) this.known.delete(old);
-    }
+    prune(this.known, KEPT);
     fetch(address(`frames/${this.row}`, {...this.given, first: index * CHUNK, count: CHUNK})).then(async answer => {
       if (!answer.ok) throw new Error((await answer.json()).error);
       const points = new Float32Array(await answer.arrayBuffer());

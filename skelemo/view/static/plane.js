@@ -1,13 +1,5 @@
 /* Two values as a point in their plane: the label as a ring, each prediction as a dot. */
-const {make} = globalThis.skelemo, COLORS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00"];
-
-function svg(parent, tag, attributes, text = "") {
-  const one = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
-  one.textContent = text;
-  parent.append(one);
-  return one;
-}
+const {make, svg} = globalThis.skelemo, COLORS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00"];
 
 /* Draw the planes of heads with two values; returns a function that moves the dots to a frame. */
 export function planes(box, tracks) {

@@ -1,4 +1,5 @@
 /* The queue of suspects from an audit: each opens with its frames selected and the likely correction filled in. */
+import {arrows} from "skelemo/sequences.js";
 const {make} = globalThis.skelemo, at = id => document.getElementById(id);
 
 export class Queue {
@@ -16,10 +17,7 @@ export class Queue {
       line.addEventListener("click", () => this.choose(place));
       return line;
     });
-    this.box.addEventListener("keydown", event => {
-      const by = {ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10}[event.key];
-      if (by) { event.preventDefault(); event.stopPropagation(); this.move(by); }
-    });
+    arrows(this.box, by => this.move(by));
     this.tabs = [[`${items.length} suspect${items.length === 1 ? "" : "s"}`, true], ["all sequences", false]].map(([text, on]) => {
       const tab = make(at("lists"), "button", "", text, {type: "button"});
       tab.addEventListener("click", () => this.show(on));

@@ -1,8 +1,16 @@
 /* The table of sequences: only visible rows exist as elements, and pages are loaded on scrolling. */
-import {ask} from "skelemo/data.js";
+import {ask, prune} from "skelemo/data.js";
 const {make} = globalThis.skelemo, HEIGHT = 50, PAGE = 100, KEPT = 40;
 const SORTS = {"": "cache order", nobody: "frames with nobody visible", missing: "missing points", raters: "rater disagreement",
   disagreement: "label disagreement", error: "prediction error"};
+
+/* Arrow and page keys in a list move to another line. */
+export function arrows(box, move) {
+  box.addEventListener("keydown", event => {
+    const by = {ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10}[event.key];
+    if (by) { event.preventDefault(); event.stopPropagation(); move(by); }
+  });
+}
 
 export class Sequences {
   constructor(about, open, tell) {
@@ -12,10 +20,7 @@ export class Sequences {
     this.form = document.getElementById("filters");
     this.fill();
     this.box.addEventListener("scroll", () => this.draw());
-    this.box.addEventListener("keydown", event => {
-      const by = {ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10}[event.key];
-      if (by) { event.preventDefault(); event.stopPropagation(); this.move(by); }
-    });
+    arrows(this.box, by => this.move(by));
     new ResizeObserver(() => this.draw()).observe(this.box);
     this.form.addEventListener("submit", event => event.preventDefault());
     this.form.addEventListener("input", () => { clearTimeout(this.waiting); this.waiting = setTimeout(() => this.ask(), 150); });
@@ -48,7 +53,7 @@ export class Sequences {
   async page(index) {
     if (this.pages.has(index)) return;
     this.pages.set(index, null);
-    for (const old of this.pages.keys()) { if (this.pages.size <= KEPT) break; if (this.pages.get(old)) this.pages.delete(old); }
+    prune(this.pages, KEPT);
     const version = this.version;
     try {
       const found = await ask("sequences", {...this.query, first: index * PAGE, count: PAGE});

@@ -1,0 +1,104 @@
+"""What an audit measures, worked out by hand on tracks of a few points."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_audit import MOOD, a_person, audited, only
+
+from skelemo.audit.labels import shifted
+from skelemo.audit.movement import steps_of
+from skelemo.audit.out_of_fold import Predicted
+from skelemo.audit.suspects import Places, Suspect, ranked, runs_of
+from skelemo.cache.shard import Header, write_shard
+from skelemo.cache.store import open_cache
+from skelemo.data.corpus import load_corpus
+from skelemo.preprocess import Preparation
+from skelemo.targets import VA
+
+CORNERS = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)  # of a size (RMS distance from the center) of √2
+
+
+def square(*places: tuple[float, float], sizes: tuple[float, ...] = ()) -> np.ndarray:
+    """Keypoints ``[T, 25, 3]`` of somebody of whom four points are visible, the corners of a square."""
+    points = np.zeros((len(places), 25, 3), np.float32)
+    for frame, (place, size) in enumerate(zip(places, sizes or (1,) * len(places), strict=True)):
+        points[frame, :4, :2] = 50 + np.array(place) + size * (CORNERS - 1)
+        points[frame, :4, 2] = 1
+    return points
+
+
+def corpus_of(folder, *sequences):
+    folder.mkdir()
+    write_shard(folder, Header("body_25", (MOOD, VA)), sequences)
+    corpus = load_corpus(open_cache(folder), Preparation(reference="window"))
+    return corpus, Places(corpus)
+
+
+def test_runs_end_with_their_sequence():
+    flags = np.array([1, 1, 1, 0, 1, 1], bool)
+    first, last = runs_of(flags, np.array([0, 0, 1, 1, 1, 2]))
+    assert list(zip(first.tolist(), last.tolist(), strict=True)) == [(0, 1), (2, 2), (4, 4), (5, 5)]
+
+
+def test_the_most_confident_suspects_of_each_kind_come_first():
+    found = [Suspect("frozen", "v", "", 0, 9, score, str(score)) for score in (0.2, 0.9, 0.5)]
+    found += [Suspect("outside", "v", "", 0, 9, 0.6, "x"), Suspect("empty", "v", "", 0, 9, 0.6, "y")]
+    table = ranked(found, 2)
+    assert table["found"].tolist() == ["0.9", "y", "x", "0.5"]  # equal scores by kind
+    assert table["rank"].tolist() == [1, 2, 3, 4]
+
+
+def test_steps_are_in_sizes_of_the_person_and_per_frame(tmp_path):
+    keypoints = square((0, 0), (3, 4), (3, 4), (3, 20), (3, 20), sizes=(1, 1, 1, 1, 2))
+    number = np.array([0, 1, 2, 6, 7], np.int32)
+    corpus, places = corpus_of(tmp_path / "c", replace(a_person("one", keypoints), number=number))
+    steps = steps_of(corpus, places)
+    root = np.sqrt(2)
+    # 5 to the side; none; 16 in four frames; none, but twice as large
+    np.testing.assert_allclose(steps.move, [5 / root, 0, 16 / root / 4, 0], atol=1e-5)
+    np.testing.assert_allclose(steps.scale, [0, 0, 0, np.log(2)], atol=1e-5)
+    assert steps.still.tolist() == [False, True, False, False]
+
+
+def test_a_person_who_loses_a_point_is_not_frozen_and_two_points_are_too_few_to_judge(tmp_path):
+    losing, few = square((0, 0), (0, 0)), square((0, 0), (90, 0))
+    losing[1, 3] = 0
+    few[:, 2:] = 0
+    corpus, places = corpus_of(tmp_path / "c", a_person("losing", losing), a_person("few", few))
+    steps = steps_of(corpus, places)
+    assert steps.still.tolist() == [False, False]
+    assert steps.move[places.sequence[steps.after] == 1].tolist() == [0]
+
+
+@pytest.mark.parametrize(("point", "share"), [((-128, 9), 10), ((9, -72), 10), ((9, 720 * 1.2), 20)])
+def test_points_are_outside_on_every_side_of_the_image(tmp_path, point, share):
+    keypoints = square(*[(n, n) for n in range(10)])
+    keypoints[4, 2, :2] = point
+    (found,) = only(audited(tmp_path / "c", a_person("one", keypoints)), "outside").itertuples()
+    assert (found.first, found.last) == (4, 4)
+    assert found.found == f"points up to {share}% of the image size outside it, in 1 frame"
+    assert found.score == pytest.approx(0.4 + 0.5 * 0.1)
+
+
+def test_an_empty_sequence_is_a_suspect_however_short_and_an_unlabeled_one_is_not(tmp_path):
+    nobody, labels = np.zeros((10, 25, 3), np.float32), {"mood": np.zeros(10, np.int16)}
+    walk = a_person("walk", square(*[(n, 3 * n) for n in range(10)]), labels=labels)
+    found = audited(tmp_path / "c", a_person("gone", nobody, labels=labels), a_person("unknown", nobody), walk)
+    (one,) = only(found, "empty").itertuples()
+    assert (one.video, one.first, one.last) == ("gone", 0, 9)
+    assert one.found == "labeled, but nobody is visible in the whole sequence"
+
+
+@pytest.mark.parametrize(("lag", "text"), [(12, "12 frames (0.5 s) later"), (-12, "12 frames (0.5 s) earlier")])
+def test_a_lag_is_in_frames_of_the_video_also_if_every_second_one_is_predicted(tmp_path, lag, text):
+    wave = np.convolve(np.random.default_rng(0).normal(0, 1, 360), np.ones(20) / 20, "valid")
+    values = np.stack([wave[20 - lag : 320 - lag], np.zeros(300)], 1).astype(np.float32).clip(-1, 1)
+    person = a_person("one", np.ones((300, 25, 3), np.float32), labels={"va": values})
+    corpus, places = corpus_of(tmp_path / "c", person)
+    rows = np.arange(0, 300, 2)
+    outputs = np.stack([wave[20:320][rows], np.zeros(len(rows))], 1)
+    (found,) = shifted(corpus, places, Predicted(VA, rows, outputs))
+    assert f"va comes {text} than the movement" in found.found
+    assert found.score > 0.3
+    assert list(shifted(corpus, places, Predicted(VA, rows[:39], outputs[:39]))) == []  # too short to judge
