@@ -19,12 +19,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skelemo.api import create_model, evaluate, export, open_cache, open_run, predict, register, show, train
+    from skelemo.api import create_model, export, open_cache, open_run, predict, register, train
     from skelemo.inference.live.stream import live
     from skelemo.inference.predictor import load
+    from skelemo.inference.scoring.evaluate import evaluate
     from skelemo.ingest import ingest_folder as ingest
     from skelemo.skeleton import Layout, Part, layout, register_layout
     from skelemo.targets import Head
+    from skelemo.view.inline import show
 
 __version__ = "0.1.0"
 __all__ = [
@@ -50,8 +52,10 @@ __all__ = [
 _MODULES = dict.fromkeys(__all__, "skelemo.api") | {
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), "skelemo.skeleton"),
     "Head": "skelemo.targets",
+    "evaluate": "skelemo.inference.scoring.evaluate",
     "live": "skelemo.inference.live.stream",
     "load": "skelemo.inference.predictor",
+    "show": "skelemo.view.inline",
 }
 
 

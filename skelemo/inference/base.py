@@ -2,7 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import html_table
 
+Text = str | os.PathLike[str]
 #: Frames in memory at a time; an interrupted ``skelemo predict`` loses at most this many.
 CHUNK_FRAMES = 8192
 
@@ -205,6 +207,11 @@ class BasePredictor(ABC):
             for head in self.heads
         }
         return self.read(means), np.logical_or.reduceat(seen, first), key[first + count // 2]
+
+
+def paths_of(runs: Text | Iterable[Text]) -> list[Path]:
+    """One path or several as a list."""
+    return [Path(run) for run in ([runs] if isinstance(runs, str | os.PathLike) else runs)]
 
 
 def nothing_seen(layout: Layout, min_seen: float) -> InputError:

@@ -30,15 +30,12 @@ def silent(_: str, __: str) -> Iterator[Callable[[int, int], None]]:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options for reading a source.
+    """Options for reading a source, see `skelemo.inference.base.BasePredictor.predict`.
 
     Parameters
     ----------
-    person : person to predict for, as in ``skelemo ingest``, or a number; ignored for an array.
-    fps, size : frame rate, and width and height of the images, if the source lacks them.
-    jobs, scheduler : number of processes, or a Dask cluster.
+    scheduler : address of a Dask cluster.
     folder : folder for intermediate results, with which an interrupted call resumes.
-    pose : how to find keypoints if the source is a video or a folder of videos.
     """
 
     person: str = "all"

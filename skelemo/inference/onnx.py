@@ -7,8 +7,7 @@ the hash of all bytes before it: a damaged or modified file is refused before it
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,8 @@ from skelemo.atomic import finished
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN, Window, guess_sizes, target_rows, window_frames
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.base import BasePredictor, Progress
+from skelemo.inference.base import BasePredictor, Progress, Text, paths_of
+from skelemo.inference.sources import require_parts
 from skelemo.inference.table import Options
 from skelemo.openpose.scale import to_pixels
 from skelemo.runs.schemas import schema_error
@@ -124,8 +124,9 @@ class Exported(BasePredictor):
                 for name, values in turns[0].items()}  # fmt: skip
 
     def _outputs(self, cache: Cache, rows: np.ndarray, turn: int, batch: int, report: Progress) -> Arrays:
+        require_parts(cache, self.layout)
         frames, sequences = cache.read(), cache.sequences
-        raw = _pixels(self._points(cache, frames.keypoints), sequences)
+        raw = _pixels(frames.keypoints[:, cache.layout.columns(self.layout.slices)], sequences)
         shown = (raw[..., 2] > 0) & (raw[..., 2] >= self.min_confidence)
         size = sequences[["width", "height"]].to_numpy(np.float32)
         size = np.where((size > 0).all(1, keepdims=True), size, (sequences["scale"] != SCALES[0]).to_numpy()[:, None])
@@ -155,14 +156,6 @@ class Exported(BasePredictor):
                 report(done := done + len(some), len(rows))
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def _points(self, cache: Cache, keypoints: np.ndarray) -> np.ndarray:
-        """Keypoints of the model's parts."""
-        missing = [part.name for part in self.layout.parts if cache.layout.part(part.name) is None]
-        if missing:
-            raise InputError(f"{cache.name} has {cache.layout.name}, and {self.name} also needs {', '.join(missing)}")
-        index = cache.layout.columns(self.layout.slices)
-        return keypoints if index == list(range(keypoints.shape[1])) else keypoints[:, index]
-
     def predict_cache(
         self, cache: Cache, options: Options, device: Any = None, report: Progress = lambda done, of: None
     ) -> pd.DataFrame:
@@ -183,9 +176,8 @@ def _batches(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:
 def _pixels(keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
     """Keypoints ``[N, V, 3]`` in pixels, 0 if missing."""
     keypoints = np.where(keypoints[..., 2:] > 0, keypoints, np.float32(0))
-    for scale, width, height, start, length in sequences[["scale", "width", "height", "start", "length"]].itertuples(
-        index=False
-    ):
+    facts = sequences[["scale", "width", "height", "start", "length"]]
+    for scale, width, height, start, length in facts.itertuples(index=False):
         if scale != SCALES[0]:
             here = keypoints[start : start + length]
             here[:] = to_pixels(here, scale, (width, height))
@@ -211,7 +203,7 @@ def _varint(number: int) -> bytes:
     return bytes([low]) if number < 0x80 else bytes([low | 0x80]) + _varint(number >> 7)
 
 
-def load(path: str | os.PathLike[str], *, threads: int = 0) -> Exported:
+def load(path: Text, *, threads: int = 0) -> Exported:
     """Load a model written by `skelemo export`.
 
     Raises `InputError`: the file is missing, damaged, modified, of another version, or not skelemo's; `ConfigError`:
@@ -277,7 +269,7 @@ def _facts(text: str, path: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-def open_model(runs: Sequence[Path], *, allow: Collection[str] = (), threads: int = 0) -> BasePredictor:
+def open_model(runs: Text | Iterable[Text], *, allow: Collection[str] = (), threads: int = 0) -> BasePredictor:
     """The model of run folders, or of an exported file; torch is imported for run folders only.
 
     Raises `ConfigError`: an exported file and something else.
@@ -286,7 +278,8 @@ def open_model(runs: Sequence[Path], *, allow: Collection[str] = (), threads: in
     ----------
     threads : for prediction in this process; 0 for the library's default.
     """
-    exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
+    paths = paths_of(runs)
+    exported = [path for path in paths if path.suffix.lower() == SUFFIX]
     if not exported:
         try:
             import torch
@@ -298,7 +291,7 @@ def open_model(runs: Sequence[Path], *, allow: Collection[str] = (), threads: in
             raise ConfigError("run folders need torch, which is not installed; name a file of skelemo export") from None
         if threads:
             torch.set_num_threads(threads)
-        return predictor.load(runs, allow=allow)
-    if len(runs) > 1:
+        return predictor.load(paths, allow=allow)
+    if len(paths) > 1:
         raise ConfigError(f"{exported[0]} is an exported model, which cannot be averaged: name one, or run folders")
     return load(exported[0], threads=threads)

@@ -94,9 +94,7 @@ def draw_videos(
     cache = found.cache
     videos = list(dict.fromkeys(cache.sequences["video"]))
     targets, films = overlay.targets(videos), overlay.films(found, videos)
-    code = {video: np.flatnonzero(cache.sequences["video"] == video) for video in videos} if len(videos) == 1 else (
-        cache.sequences.groupby("video", sort=False).indices
-    )  # fmt: skip
+    code = cache.sequences.groupby("video", sort=False).indices
     notes = []
     if films and len(films) < len(videos):
         notes.append(f"{count(len(videos) - len(films), 'video')} drawn onto black: no film")

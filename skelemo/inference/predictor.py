@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from skelemo.data.loader import Batches, inputs
 from skelemo.data.window import Window, target_rows
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.base import BasePredictor, Progress, Sources, chunks
+from skelemo.inference.base import BasePredictor, Progress, Sources, Text, chunks, paths_of
 from skelemo.inference.environment import choose_device
 from skelemo.inference.table import Options
 from skelemo.models import registry
@@ -37,7 +36,10 @@ TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 #: Windows predicted at a time.
 BATCH = 256
 
-Text = str | os.PathLike[str]
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context of a network trained in that precision."""
+    return torch.autocast(device.type, TYPES[precision]) if precision in TYPES else nullcontext()
 
 
 def predict(
@@ -54,12 +56,11 @@ def batch_outputs(
     network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, flip: bool
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
     """Outputs of each batch, and the shares ``[B]`` of each window's visible frames and points."""
-    autocast = torch.autocast(batches.device.type, TYPES[precision]) if precision in TYPES else nullcontext()
     network.eval()
     layout = batches.corpus.layout
     for batch in batches:
         each = []
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast(batches.device, precision):
             for one in (batch, *batches.others(batch)):
                 seen = one["mask"].float().mean(1), (one["keypoints"][..., 2] > 0).float().mean((1, 2))
                 each.append((*predictions(network, inputs(one), heads, layout, flip=flip).values(), *seen))
@@ -211,18 +212,16 @@ def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:
     ConfigError
         The runs cannot be averaged: heads of the same name differ, or some predict frames and others whole clips.
     """
-    paths = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]
+    paths = paths_of(runs)
     if not paths:
         raise ConfigError("no run given; expected a folder written by skelemo train")
     model = Model(
         [_member(folder, allow) for path in paths for folder in model_folders(path)],
         " + ".join(path.resolve().name for path in paths),
     )
-    heads = model.heads
-    for one in model.members:
-        for head in one.file.heads:
-            if head not in heads:
-                raise ConfigError(f"{model.name}: head {head.name} differs between runs; they cannot be averaged")
+    for head in (head for one in model.members for head in one.file.heads):
+        if head not in model.heads:
+            raise ConfigError(f"{model.name}: head {head.name} differs between runs; they cannot be averaged")
     if len({one.window.sampling for one in model.members}) > 1:
         raise ConfigError(f"{model.name}: some runs predict frames, others whole clips; they cannot be averaged")
     return model

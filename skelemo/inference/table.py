@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 class Options:
     """Options of a table of predictions.
 
-    Raises `ConfigError`: an option out of range.
-
-    Parameters
-    ----------
-    every : predict for every n-th frame.
-    min_seen : share of a window's points that must be visible for a prediction.
-    smooth : width in frames of a centered mean, odd; 0 or 1 for none, ``auto`` for the width chosen in training.
-    per_clip : one row per person and recording, with the mean of all predictions.
+    See `skelemo.inference.base.BasePredictor.predict`. Raises `ConfigError`: an option out of range.
     """
 
     every: int = 1
@@ -38,7 +31,7 @@ class Options:
 
     def __post_init__(self) -> None:
         width = self.smooth
-        odd = width == "auto" or (isinstance(width, int) and (width == 0 or (width > 0 and width % 2 == 1)))
+        odd = width in ("auto", 0) or (isinstance(width, int) and width > 0 and width % 2 == 1)
         for name, valid, expected in (
             ("every", self.every >= 1, "1 or more"),
             ("min_seen", 0 <= self.min_seen <= 1, "a share from 0 to 1"),
@@ -99,7 +92,7 @@ def smoothed(outputs: np.ndarray, key: np.ndarray, width: int) -> np.ndarray:
     known = ~np.isnan(outputs).any(1)
     first = np.searchsorted(key, key - width // 2, "left")
     last = np.searchsorted(key, key + width // 2, "right")
-    total = np.concatenate([np.zeros((1, outputs.shape[1])), np.cumsum(np.where(known[:, None], outputs, 0.0), 0)])
+    total = np.concatenate([np.zeros((1, outputs.shape[1])), np.cumsum(np.where(known[:, None], outputs, 0), 0, float)])
     count = np.concatenate([[0], np.cumsum(known)])
     mean = (total[last] - total[first]) / np.maximum(count[last] - count[first], 1)[:, None]
     return np.where(known[:, None], mean, np.nan).astype(outputs.dtype)

@@ -109,7 +109,7 @@ def test_a_run_of_values_answers_with_emotions_where_it_is_asked_to(run, tmp_pat
 
     others = [affect_clip(100 + index) for index in range(30)]
     other = a_cache(tmp_path / "other", *others, header=Header("body_25", CALM[:1] + CALM[1:]))
-    found = evaluate([folder / "run"], other, tmp_path / "evaluation").scores["test"]
+    found = evaluate([folder / "run"], other, tmp_path / "evaluation")["test"]
     assert found["emotion"]["joined"]["head"] == "expression"
     assert found["emotion"]["accuracy"]["value"] == 1.0
     assert "emotion" not in train(load_config(None, given | {"neutral_radius": None}), tmp_path / "plain")["test"]

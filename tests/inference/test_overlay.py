@@ -6,10 +6,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 
 from skelemo.cli import main
 from skelemo.inference import cards
+from skelemo.inference.drawing import Person
 from skelemo.inference.table import output_names
 from skelemo.targets import AU, VA, Head
 
@@ -203,6 +205,38 @@ def test_cards_stay_in_the_image_and_do_not_overlap():
         for other in taken[:index]:
             assert min(right, other[2]) <= max(left, other[0]) or min(bottom, other[3]) <= max(top, other[1])
     assert taken[0][3] <= 150  # above the head
+
+
+def test_a_card_is_shown_until_the_next_prediction_and_no_longer():
+    said = [cards.Content(str(n), (0, 0, 0), (), ()) for n in range(2)]
+    person = Person(np.array([10, 11, 12, 20]), torch.zeros(4, 1, 3), np.zeros((4, 4)), np.array([10, 14]), said, 4)
+    shown = {number: found and found.number for number in range(9, 20) if (found := person.content(number)) or True}
+    assert shown == {9: None} | dict.fromkeys(range(10, 14), "0") | dict.fromkeys(range(14, 18), "1") | {
+        18: None,
+        19: None,
+    }
+    assert [person.at(number) for number in (9, 10, 12, 13, 20, 21)] == [-1, 0, 2, -1, 3, -1]
+
+
+def test_a_leader_joins_a_card_with_the_head_unless_they_nearly_touch():
+    image = np.zeros((400, 400, 3), np.uint8)
+    cards.draw_leader(image, (100, 20, 200, 60), (140, 160, 160, 300), (255, 0, 0))
+    rows, columns = np.nonzero(image[..., 0] > 100)
+    assert (rows.min(), rows.max()) == (60, 159)  # from the card's lower edge to the top of the box
+    assert set(columns) <= {149, 150, 151}
+    assert not image[..., 1:].any()
+    near = np.zeros((400, 400, 3), np.uint8)
+    cards.draw_leader(near, (100, 20, 200, 155), (140, 160, 160, 300), (255, 0, 0))
+    assert not near.any()
+
+
+def test_a_card_stays_where_it_was_while_that_is_about_as_good():
+    placing = cards.Placing(640, 480)
+    box, card = (300.0, 200.0, 340.0, 400.0), (150, 50)
+    first = placing.place(0, box, card, [])
+    beside = placing.place(0, box, card, [first])  # its place is taken
+    assert beside != first
+    assert placing.place(0, box, card, []) == beside  # free again, but hardly better
 
 
 def test_elan_draws_values_from_linked_files_and_names_the_video(run, tmp_path):

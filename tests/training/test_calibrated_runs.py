@@ -96,7 +96,7 @@ def test_calibration_by_subject_finds_what_people_hide_and_is_chosen_by_the_prob
     known = []
     for name in ("plain", "named"):
         found = evaluate([tmp_path / name / "fold_1"], others, tmp_path / f"{name} on others")
-        known.append(uar(found.scores))
+        known.append(uar(found))
     assert known[1] > known[0] + 0.1
 
 
@@ -110,9 +110,11 @@ def test_other_data_are_standardized_with_their_own_statistics(tmp_path):
     known = {}
     for name in ("plain", "run"):
         found = evaluate([tmp_path / name / "fold_1"], others, tmp_path / f"{name} on others")
-        known[name] = uar(found.scores)
+        known[name] = uar(found)
     assert known["run"] > known["plain"] + 0.2
-    assert "standardized to the means and standard deviations of the run's data" in str(found.notes)
+    assert "standardized to the means and standard deviations of the run's data" in (
+        tmp_path / "run on others" / "environment.json"
+    ).read_text("utf-8")
 
     # In chunks and processes the same statistics are those of the whole source.
     model = skelemo.load(tmp_path / "run" / "fold_1")

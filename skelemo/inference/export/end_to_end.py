@@ -30,14 +30,8 @@ class EndToEnd(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         first = model.members[0]
-        for one in model.members[1:]:
-            alike = (one.preparation, one.window, one.layout.name) == (
-                first.preparation,
-                first.window,
-                first.layout.name,
-            )
-            if not alike:
-                raise ConfigError(f"{model.name}: the runs prepare keypoints differently; export them one by one")
+        if len({(one.preparation, one.window, one.layout.name) for one in model.members}) > 1:
+            raise ConfigError(f"{model.name}: the runs prepare keypoints differently; export them one by one")
         self.heads, self.layout, self.settings, self.window = model.heads, first.layout, first.preparation, first.window
         if self.settings.calibrate != "none":
             raise ConfigError(

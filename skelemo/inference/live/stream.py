@@ -1,6 +1,5 @@
 """Live prediction from a stream of frames, causal and in bounded memory."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -293,8 +292,7 @@ def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collect
     from skelemo.inference.onnx import Exported, open_model
 
     if not isinstance(model, BasePredictor):
-        paths = [model] if isinstance(model, str | os.PathLike) else list(model)
-        model = open_model([Path(path) for path in paths], allow=allow)
+        model = open_model(model, allow=allow)
     if isinstance(model, Exported):
         from skelemo.inference.live.onnx_model import OnnxModel
 

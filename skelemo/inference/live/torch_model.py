@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
 from skelemo.inference.live.history import Shape, View
 from skelemo.inference.live.stream import Prediction
-from skelemo.inference.predictor import TYPES, Member, Model
+from skelemo.inference.predictor import TYPES, Member, Model, autocast
 from skelemo.models.heads import predictions
 from skelemo.models.packing import packed
 from skelemo.preprocess import prepare
@@ -151,12 +150,11 @@ class TorchModel:
         if one.preparation.coordinates == "frame":
             sizes = usual_size(torch.tensor([size], dtype=torch.float32, device=self.device))
             inputs["frame_size"] = sizes.expand(len(mask), 2)
-        kind = TYPES.get(one.file.precision)
-        with torch.autocast(self.device.type, kind) if kind else nullcontext():
+        with autocast(self.device, one.file.precision):
             outputs = predictions(network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
-        visible = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))
+        frames, points = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))
         heads = {name: output.cpu().numpy() for name, output in outputs.items()}
-        return heads, visible[0].cpu().numpy(), visible[1].cpu().numpy()
+        return heads, frames.cpu().numpy(), points.cpu().numpy()
 
     def tune(self, threads: int = 0) -> int:
         """Warm up and set torch's number of threads, by default the fastest on this machine; returns it."""

@@ -1,7 +1,7 @@
 """Evaluation of runs on other data, into a folder with the format of a run's, which reports compare."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from skelemo.data.mistakes import find_mistakes
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.scores import Scores, score
+from skelemo.inference.base import Text, paths_of
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.predictor import Model, load, model_folders
 from skelemo.inference.scoring.cost import cost_of_members
@@ -40,83 +41,77 @@ from skelemo.text import natural_order
 EVALUATION = "evaluation"
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Result of an evaluation.
-
-    Parameters
-    ----------
-    scores : as a run's, with ``joined`` and, for scores by group, ``by``.
-    notes : caveats for the reader of the scores, one line each.
-    """
-
-    scores: Scores
-    notes: tuple[str, ...]
-
-
 def evaluate(
-    runs: Sequence[Path],
-    data: Path,
-    out: Path,
+    runs: Text | Iterable[Text],
+    cache: Text,
+    out: Text,
     *,
     names: Mapping[str, str] | None = None,
-    by: Sequence[str] = (),
-    table: Path | None = None,
-    corrections: Path | None = None,
+    by: str | Iterable[str] = (),
+    table: Text | None = None,
+    corrections: Text | None = None,
     allow_overlap: bool = False,
     mistakes: int | None = None,
     importance: int = 0,
     device: str = "auto",
     allow: Collection[str] = (),
     report: Callable[[int, int], None] = lambda done, of: None,
-) -> Evaluation:
-    """Score a run, or several runs as an ensemble, on a cache, and write a folder with the format of a run's.
+) -> Scores:
+    """Score a run, or an ensemble of several, on an unseen cache; return the scores, like `skelemo.train`.
 
     Parameters
     ----------
-    runs : run folders, see `skelemo.inference.predictor.load`.
-    names : heads and outputs of the cache mapped to the run's, where their names differ.
-    by : columns for scores by group, see `skelemo.inference.scoring.grouping`.
-    table : file with these columns, unless they are in the cache.
-    corrections : table of corrections to the cache's labels.
-    allow_overlap : also score sequences and subjects from a run's training or validation subset.
+    runs : the path of a run folder, or several.
+    out : a folder like a run's, for ``skelemo report``; must not exist yet. Its ``environment.json`` has notes on the
+        scores.
+    names : mapping from classes, values, flags or heads of the cache to the run's, such as
+        ``{"joy": "happiness"}``; empty for none.
+    by : columns to break the scores down by, such as ``"sex"``; each head's scores get a list ``by``.
+    table : a table with columns ``video`` and these, if the cache does not have them.
+    corrections : correction table for the cache's labels, as written by ``skelemo view``.
+    allow_overlap : also score sequences and subjects that a run was trained on.
     mistakes : clips of the worst predictions kept per head, with keypoints, for reports; by default as many as the run
         keeps (the fewest of several).
-    importance : windows used to measure the importance of each part, region and keypoint; 0 for none.
+    importance : number of windows to rescore without each part, region and keypoint.
+    allow : architectures ``package.module:function`` that may be imported.
 
     Raises
     ------
-    ConfigError
-        ``out`` exists or is being written by another process; no common head, class or label; overlap with training
-        data; an unknown column.
-    InputError, CacheError
-        A run, the cache or a table is damaged; the cache lacks a part of the model's; corrections do not match the
-        cache.
+    ConfigError, InputError, CacheError
+        A run, the data or an option cannot be used, or the run was trained on these data.
     """
-    changes = read_corrections(corrections) if corrections else None
+    changes = read_corrections(Path(corrections)) if corrections else None
+    runs, out, columns = paths_of(runs), Path(out), [by] if isinstance(by, str) else by
     with claimed(out):
         _require_empty(out)
         where, started = choose_device(device), time.monotonic()
-        model, cache = load(runs, allow=allow), open_cache(data)
-        scored = _read(model, cache, names or {}, changes, where)
+        model, data = load(runs, allow=allow), open_cache(cache)
+        scored = _read(model, data, names or {}, changes, where)
         corpus, targets, heads = scored.corpus, scored.targets, scored.corpus.heads
-        notes = overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
-        whole = model.members[0].window.sampling == "clip"
-        groups = {column: groups_by(column, cache, scored.corpora[0], targets.row, table, clips=whole) for column in by}
+        notes = overlap_notes(runs, corpus, targets, data, allow_overlap=allow_overlap)
+        whole, more = model.members[0].window.sampling == "clip", Path(table) if table else None
+        groups = {
+            column: groups_by(column, data, scored.corpora[0], targets.row, more, clips=whole) for column in columns
+        }
         outputs, _ = model.outputs(scored.corpora, targets.row, where, report)
-        columns = window_columns(corpus, targets, fold=1, subset="test")
-        predictions = prediction_table(columns, heads, targets.labels, outputs)
-        scores, more = _score(scored, predictions, groups)
-        notes += more + preparation_notes(cache, model, corpus) + collapse_notes(runs, model, heads, scores)
-        facts = environment(cache, heads, where) | scored.corrections
+        windows = window_columns(corpus, targets, fold=1, subset="test")
+        predictions = prediction_table(windows, heads, targets.labels, outputs)
+        scores = score(predictions, heads, clips=scored.clips)
+        notes += scored.add_joined(scores)
+        if scored.corrections:
+            notes.append(f"labels as corrected, with {in_words(scored.corrections['corrections'])}")
+        for column, values in groups.items():
+            notes += score_by(scores, predictions, heads, scored.clips, column, values)
+        notes += preparation_notes(data, model, corpus) + collapse_notes(runs, model, heads, scores)
+        facts = environment(data, heads, where) | scored.corrections
         facts |= cost_of_members(model.members, model.batches(scored.corpora, targets.row, where))
         facts["evaluation"] = _facts(runs, notes, time.monotonic() - started)
-        _write(out, _config(runs, data, heads), facts, predictions, heads)
+        _write(out, _config(runs, cache, heads), facts, predictions, heads)
         write_importance(out, _importance(model, scored, where, importance))
         most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
         write_mistakes(out, find_mistakes(corpus, predictions, heads, most))
         write_json(out / "scores.json", scores)
-    return Evaluation(scores, tuple(notes))
+    return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,17 +170,6 @@ def _read(
     names_of, everything = tuple(head.name for head in corpus.heads), np.arange(len(corpus.sequences))
     targets = find_targets(corpus, everything, model.members[0].window, names_of, seen_only=False)
     return _Data(corpora, corpus, targets, joins, clips, unscored, corrections)
-
-
-def _score(data: _Data, predictions: pd.DataFrame, groups: Mapping[str, np.ndarray]) -> tuple[Scores, list[str]]:
-    """Scores, also by group, and notes on them."""
-    scores = score(predictions, data.corpus.heads, clips=data.clips)
-    notes = data.add_joined(scores)
-    if data.corrections:
-        notes.append(f"labels as corrected, with {in_words(data.corrections['corrections'])}")
-    for column, values in groups.items():
-        notes += score_by(scores, predictions, data.corpus.heads, data.clips, column, values)
-    return scores, notes
 
 
 def _mistakes_kept(run: Path) -> int:
@@ -255,7 +239,7 @@ def _facts(runs: Sequence[Path], notes: Sequence[str], seconds: float) -> dict[s
     return {"runs": named, "notes": list(notes), "seconds": round(seconds, 1)}
 
 
-def _config(runs: Sequence[Path], data: Path, heads: Sequence[Head]) -> dict[str, Any]:
+def _config(runs: Sequence[Path], cache: Text, heads: Sequence[Head]) -> dict[str, Any]:
     """Settings of the run, or those shared by several runs."""
     found = []
     for run in runs:
@@ -265,7 +249,7 @@ def _config(runs: Sequence[Path], data: Path, heads: Sequence[Head]) -> dict[str
             model = read_json(model_folders(run)[0] / "model.json")
             found.append({"arch": model["arch"], "model": model["settings"], **model["window"]})
     config = shared(found) | ({"arch": "ensemble"} if len(runs) > 1 else {})
-    return config | {"data": [str(data)], "split": EVALUATION, "head": ",".join(head.name for head in heads)}
+    return config | {"data": [str(cache)], "split": EVALUATION, "head": ",".join(head.name for head in heads)}
 
 
 def _write(

@@ -118,20 +118,15 @@ def _from_cache(column: str, corpus: Corpus, rows: np.ndarray, sequence: np.ndar
     for head in corpus.heads:
         if _key(head.name) == name and (head.kind != "flags" or len(head) == 1):
             return _of_head(head, corpus.labels[head.name].cpu().numpy()[rows])
-    for known in dict.fromkeys(key for one in splits for key in one):
+    columns = list(dict.fromkeys(key for one in splits for key in one))
+    for known in columns:
         if _key(known) == name:
             return np.array([one.get(known, "") for one in splits], object)[sequence]
     if name in _FACTS:
         return corpus.sequences[name].to_numpy(object)[sequence]
     if name in COMPUTED:
         return COMPUTED[name](corpus, rows, clips=clips)
-    offer = [
-        *(head.name for head in corpus.heads),
-        *dict.fromkeys(key for one in splits for key in one),
-        *_FACTS,
-        *COMPUTED,
-    ]
-    error = unknown("column", column, offer)
+    error = unknown("column", column, [*(head.name for head in corpus.heads), *columns, *_FACTS, *COMPUTED])
     raise ConfigError(f"by: {error}; skelemo evaluate takes other columns from a table (--table FILE)")
 
 

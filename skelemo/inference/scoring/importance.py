@@ -1,7 +1,6 @@
 """Importance of keypoints by occlusion: the drop in score when a part, a region or a single keypoint is hidden."""
 
 from collections.abc import Collection
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from skelemo.data.window import Window
 from skelemo.data.windows import Gatherer, Targets, window_columns
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.paired import losses
-from skelemo.inference.predictor import TYPES
+from skelemo.inference.predictor import autocast
 from skelemo.models.heads import predictions
 from skelemo.preprocess import Clips, place
 from skelemo.preprocess.reference import by_part
@@ -72,12 +71,12 @@ class Predicting:
 
     def outputs(self, occlusions: Occlusions, layout: Layout) -> dict[str, np.ndarray]:
         """Outputs ``[M, W, K]`` of each head for M hidden groups and W windows."""
-        size, kind = self.batch_size, TYPES.get(self.precision)
+        size = self.batch_size
         if occlusions.corpus.frame_size is None:
             size = max(size, _BATCH_POINTS // (self.window.length * len(layout)))
         found: dict[str, list[np.ndarray]] = {head.name: [] for head in self.heads}
         self.network.eval()
-        with torch.inference_mode(), torch.autocast(self.device.type, kind) if kind else nullcontext():
+        with torch.inference_mode(), autocast(self.device, self.precision):
             for turns in occlusions.batches(size, self.device):
                 each = [predictions(self.network, given, self.heads, layout, flip=self.flip) for given in turns]
                 for name, pieces in found.items():
