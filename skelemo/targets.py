@@ -139,10 +139,10 @@ class Head:
         try:
             name, kind, outputs = fields["name"], fields["kind"], fields["outputs"]
             low, high = float(fields.get("low", -1.0)), float(fields.get("high", 1.0))
+            if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(outputs, list | tuple):
+                raise TypeError
         except (TypeError, KeyError, ValueError, AttributeError):
             raise ConfigError(f"{json.dumps(fields, default=repr)[:80]} is not a head") from None
-        if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(outputs, list | tuple):
-            raise ConfigError(f"{json.dumps(fields, default=repr)[:80]} is not a head")
         return cls(name, kind, tuple(outputs), low, high)  # type: ignore[arg-type]  # the kind is checked there
 
 

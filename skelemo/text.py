@@ -76,6 +76,11 @@ def count(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def capital(text: str) -> str:
+    """A text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def some(items: Collection[object], shown: int = 3) -> str:
     """The first few items, and the number of the others."""
     named = ", ".join(str(item) for item, _ in zip(items, range(shown), strict=False))

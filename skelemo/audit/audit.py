@@ -22,7 +22,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.corrected import correct
 from skelemo.errors import ConfigError, InputError
 from skelemo.preprocess import Preparation
-from skelemo.report.page import templates
+from skelemo.report.templates import templates
 from skelemo.text import count
 
 #: Maximum number of suspects of a kind, and on the page.

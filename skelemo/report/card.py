@@ -9,21 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import skelemo
 from skelemo.atomic import finished
 from skelemo.cache.corrections import in_words
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import main_metric
-from skelemo.report.describe import (
-    choice,
-    data_name,
-    figures_of,
-    interval_basis,
-    split_name,
-    subset_sizes,
-)
+from skelemo.report import describe
+from skelemo.report.templates import templates
 from skelemo.runs.folder import Run, read_json, training_folders
 from skelemo.runs.model_file import FACTS, has_model
 from skelemo.skeleton import layout
@@ -53,8 +46,11 @@ def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | Non
     run : the exported run; None if only the model's files are available.
     costs : effect of quantization, see `skelemo.inference.export.checks.Cost`.
     """
+    heads = [Head.from_json(head) for head in facts["heads"]]
+    front = _front(facts, heads, run)
+    text = _card(facts, heads, run, version=skelemo.__version__, model=model, costs=costs, front=front)
     with finished(path) as partial:
-        partial.write_text(card(model, facts, run, costs), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
 
 
 def run_card(run: Run) -> str:
@@ -69,13 +65,6 @@ def run_card(run: Run) -> str:
         "weights_sha256": [one["weights_sha256"] for one in models],
     }
     return _card(facts, run.heads, run, version=models[0]["skelemo"], networks=len(models))
-
-
-def card(model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> str:
-    """The text of the card."""
-    heads = [Head.from_json(head) for head in facts["heads"]]
-    front = _front(facts, heads, run)
-    return _card(facts, heads, run, version=skelemo.__version__, model=model, costs=costs, front=front)
 
 
 def _card(
@@ -105,36 +94,32 @@ def _card(
         ]
         for name, scored in (run.shown if run else {}).items()
     }
-    environment = Environment(
-        loader=PackageLoader("skelemo", "report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = environment.get_template("card.md.j2").render(
-        facts=facts,
-        heads=heads,
-        run=run,
-        version=version,
-        networks=networks,
-        model=model,
-        costs=costs,
-        front=front,
-        frames=frames,
-        simulated=simulated,
-        amount=", ".join(sizes),
-        points=len(layout(facts["layout"])),
-        by_clip=facts["preparation"]["reference"] == "clip",
-        rarely_found=[(name, classes) for name, classes in weak.items() if classes],
-        hashes=", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"]),
-        data_name=data_name,
-        split_name=split_name,
-        subset_sizes=subset_sizes,
-        choice=choice,
-        in_words=in_words,
-        main_metric=main_metric,
-        interval_basis=interval_basis,
-        figures=_figures,
-        amount_of=_amount_of,
-        number=lambda value: "–" if value is None else f"{value:.3f}",
-        count=count,
+    text = (
+        templates()
+        .overlay(autoescape=False)
+        .get_template("card.md.j2")
+        .render(
+            facts=facts,
+            heads=heads,
+            run=run,
+            version=version,
+            networks=networks,
+            model=model,
+            costs=costs,
+            front=front,
+            frames=frames,
+            simulated=simulated,
+            amount=", ".join(sizes),
+            points=len(layout(facts["layout"])),
+            by_clip=facts["preparation"]["reference"] == "clip",
+            rarely_found=[(name, classes) for name, classes in weak.items() if classes],
+            hashes=", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"]),
+            describe=describe,
+            in_words=in_words,
+            main_metric=main_metric,
+            figures=_figures,
+            count=count,
+        )
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
@@ -145,7 +130,7 @@ def _front(facts: Mapping[str, Any], heads: Sequence[Head], run: Run | None) -> 
     results = [
         {
             "task": {"type": "other", "name": f"{head.name} ({head.kind})"},
-            "dataset": {"type": "keypoints", "name": data_name(run), "split": run.subset},
+            "dataset": {"type": "keypoints", "name": describe.data_name(run), "split": run.subset},
             "metrics": [
                 {"type": name, "name": title, "value": round(value, 4)} for name, title, value, _ in _figures(run, head)
             ],
@@ -161,15 +146,10 @@ def _front(facts: Mapping[str, Any], heads: Sequence[Head], run: Run | None) -> 
 def _figures(run: Run, head: Head) -> list[tuple[str, str, float, str]]:
     """Name, title, value and interval of each score of a head."""
     found = []
-    for name, title in figures_of(head).items():
+    for name, title in describe.figures_of(head).items():
         figure = run.shown.get(head.name, {}).get(name, {})
         if figure.get("value") is not None:
             low, high = figure.get("low"), figure.get("high")
             interval = "n/a" if low is None or high is None else f"{low:.3f} to {high:.3f}"
             found.append((name, title, float(figure["value"]), interval))
     return found
-
-
-def _amount_of(run: Run, head: Head) -> str:
-    scored = run.shown[head.name]
-    return f"{count(int(scored['windows']), scored['unit'])} of the {run.subset} subset"

@@ -19,7 +19,6 @@ from skelemo.report.describe import (
     parts_of,
     setting_text,
     settings_of,
-    smallest_and_largest,
     split_name,
     subset_sizes,
 )
@@ -140,9 +139,12 @@ class Comparison:
 
     def facts(self) -> dict[str, str]:
         """Data, split and basis of the scores, by name."""
-        run, windows = self.runs[0], [[head.get("windows", 0) for head in run.shown.values()] for run in self.runs]
-        unit = next((str(head["unit"]) for head in run.shown.values() if head.get("unit")), "window")
-        low, high = smallest_and_largest(max(numbers, default=0) for numbers in windows)
+        run, windows = (
+            self.runs[0],
+            [max((head["windows"] for head in run.shown.values()), default=0) for run in self.runs],
+        )
+        unit = next((head["unit"] for head in run.shown.values()), "window")
+        low, high = min(windows), max(windows)
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
             "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",

@@ -1,13 +1,13 @@
 """Descriptions of a run: data, split, intervals and model selection."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from skelemo.evaluation.bootstrap import FEWEST_GROUPS
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.runs.folder import Run, group_count
 from skelemo.targets import Head
-from skelemo.text import count
+from skelemo.text import capital, count
 
 if TYPE_CHECKING:
     from skelemo.report.paired import Paired
@@ -86,17 +86,13 @@ def split_name(run: Run) -> str:
 
 def subset_sizes(run: Run) -> str:
     """Number of sequences in the training, validation and test subsets."""
-    folds = _folds(run)
+    folds = run.splits.get("folds", [])
     found = []
     for subset in ("train", "validation", "test"):
-        low, high = smallest_and_largest(len(fold.get(subset, ())) for fold in folds)
-        if high:
-            found.append(f"{low:,}{f' to {high:,}' if high != low else ''} {subset}")
+        sizes = [len(fold.get(subset, ())) for fold in folds] or [0]
+        if max(sizes):
+            found.append(f"{min(sizes):,}{f' to {max(sizes):,}' if max(sizes) > min(sizes) else ''} {subset}")
     return ", ".join(found) + (f", in each of {len(folds)} folds" if len(folds) > 1 and found else "")
-
-
-def _folds(run: Run) -> list[Mapping[str, Any]]:
-    return [fold for fold in run.splits.get("folds", []) if isinstance(fold, Mapping)]
 
 
 def interval_basis(scored: Mapping[str, Any]) -> str:
@@ -132,7 +128,7 @@ def choice(run: Run) -> str:
     if run.metrics.empty:
         most = run.config.get("fit_windows")
         return f"Not trained iteratively{f'; fitted on at most {most:,} windows' if most else ''}."
-    if not any(fold.get("validation") for fold in _folds(run)):
+    if not any(fold.get("validation") for fold in run.splits.get("folds", [])):
         return (
             "Last epoch's weights: there is no validation subset for model selection. The test subset was scored once."
         )
@@ -201,10 +197,9 @@ def choices(run: Run) -> str:
         plain = sum(trial["error"] + trial["gain"] for _, trial in tried) / len(tried)
         texts.append(
             f"{'Calibrated' if done else 'Not calibrated'} to the person{where}, based on a probe on the training "
-            f"subset: "
-            f"{error:.3f} of the labels' variance is unexplained with calibration, {plain:.3f} without."
+            f"subset: {error:.3f} of the labels' variance is unexplained with calibration, {plain:.3f} without."
         )
-    texts += [f"{text[0].upper()}{text[1:]}." for text in dict.fromkeys(fold["caution"] for fold in folds) if text]
+    texts += [f"{capital(text)}." for text in dict.fromkeys(fold["caution"] for fold in folds) if text]
     return " ".join(texts)
 
 
@@ -265,9 +260,3 @@ def origin_of(run: Run) -> dict[str, str]:
         if scored := run.shown.get(head.name):
             found[f"Scored, {head.name}"] = f"{count(int(scored['windows']), scored['unit'])}; {interval_basis(scored)}"
     return {name: text for name, text in found.items() if text}
-
-
-def smallest_and_largest(values: Iterable[int]) -> tuple[int, int]:
-    """Minimum and maximum; zeros for no values."""
-    found = list(values) or [0]
-    return min(found), max(found)

@@ -42,7 +42,7 @@ def hardest(run: Run, head: Head) -> Iterator[Hardest]:
 def group_figures(run: Run, head: Head) -> pd.DataFrame:
     """The score of each subject and each recording of the shown subset.
 
-    Columns: column, group, value (`FIGURES`), windows, mistake.
+    Columns: column, group, figure (`FIGURES`), value, windows, mistake.
     """
     windows = run.windows
     truth, outputs = truth_of(windows, head), outputs_of(windows, head)
@@ -60,11 +60,12 @@ def group_figures(run: Run, head: Head) -> pd.DataFrame:
         there = names != ""
         rows = pd.DataFrame({"group": names[there], "value": value[there]})
         found = rows.groupby("group")["value"].agg(["mean", "size"]).reset_index()
-        found = found.rename(columns={"mean": "value", "size": "windows"}).assign(column=column, mistake="")
+        found = found.rename(columns={"mean": "value", "size": "windows"})
+        found = found.assign(column=column, figure=FIGURES[head.kind], mistake="")
         if head.kind == "classes" and len(found):
             found["mistake"] = _mistakes(found["group"], names[there], truth[there], given[there], head)
         tables.append(found)
-    return pd.concat(tables, ignore_index=True)[["column", "group", "value", "windows", "mistake"]]
+    return pd.concat(tables, ignore_index=True)[["column", "group", "figure", "value", "windows", "mistake"]]
 
 
 def _mistakes(groups: pd.Series, names: np.ndarray, truth: np.ndarray, given: np.ndarray, head: Head) -> list[str]:
@@ -81,11 +82,7 @@ def _mistakes(groups: pd.Series, names: np.ndarray, truth: np.ndarray, given: np
 
 def recordings(runs: Sequence[Run]) -> pd.DataFrame:
     """All subjects and recordings of all runs, for the CSV file."""
-    tables = [
-        group_figures(run, head).assign(run=run.name, head=head.name, figure=FIGURES[head.kind])
-        for run in runs
-        for head in run.heads
-        if head.name in run.shown
-    ]
-    columns = ["run", "head", "column", "group", "figure", "value", "windows", "mistake"]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    tables = {
+        (run.name, head.name): group_figures(run, head) for run in runs for head in run.heads if head.name in run.shown
+    }
+    return pd.concat(tables, names=["run", "head"]).droplevel(-1).reset_index() if tables else pd.DataFrame()

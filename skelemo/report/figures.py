@@ -12,7 +12,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from skelemo.report.style import BLUE, COLUMN, GREEN, HEAT, INK, MUTED, ORANGE, PAGE, canvas, shorten, styled
+from skelemo.report.style import BLUE, COLUMN, GREEN, HEAT, INK, MUTED, ORANGE, PAGE, canvas, name_rows, shorten, styled
 
 #: Maximum number of classes of a confusion matrix with numbers in its cells.
 _NUMBERED = 14
@@ -91,9 +91,7 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
                   label=f"{_TITLES[key]} and 95 % interval" if bounded else _TITLES[key])  # fmt: skip
     axes.set(xlim=(0, 1.0), ylim=(len(names) - 0.5, -0.5))
     written = _readable(len(names))
-    axes.set_yticks(written, [shorten(names[place], 18) for place in written], color=INK)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
+    name_rows(axes, written, [shorten(names[place], 18) for place in written])
     figure.legend(loc="outside upper right", ncols=3, handletextpad=0.3, columnspacing=1.2)
     return figure
 
@@ -219,9 +217,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], label: str, referenc
             fontsize=6.5,
         )
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
-    axes.set_yticks(places, names, color=INK)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
+    name_rows(axes, places, names)
     axes.margins(x=0.08)
     return figure
 

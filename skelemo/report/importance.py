@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import titles
-from skelemo.report.style import COLUMN, HEAT, INK, MUTED, ORANGE, PAPER, RULE, canvas, styled
+from skelemo.report.style import COLUMN, HEAT, INK, MUTED, ORANGE, PAPER, RULE, canvas, name_rows, styled
 from skelemo.runs.folder import Run
 from skelemo.runs.importance import read_importance
 from skelemo.skeleton import Part, layout
@@ -170,11 +170,8 @@ def bars(one: HeadImportance) -> Figure:
     axes.barh(places, loss, height=0.62, color=fill, edgecolor=edge, linewidth=0.8)
     axes.hlines(places, rows["low"], rows["high"], color=INK, linewidth=1.0)
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    names = [label(row) for _, row in rows.iterrows()]
-    axes.set_yticks(places, names, color=INK)
     axes.set(ylim=(places[-1] + 0.6, -0.6), xlabel=f"drop in {one.metric}")
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
+    name_rows(axes, places, [label(row) for _, row in rows.iterrows()])
     handles = [Line2D([], [], marker="s", linestyle="", color=(HEAT, 0.75), markeredgecolor=HEAT, label="loss")]
     if noise.any():
         handles.append(

@@ -119,12 +119,11 @@ def _describe(window: pd.DataFrame, head: Head) -> str:
             f"probability {outputs.max():.2f}"
         )
     if head.kind == "values":
-        texts = [
-            f"{name} {true:.2f}, predicted {given:.2f}"
+        return "; ".join(
+            name + f" {true:.2f}, predicted {given:.2f}".replace("-", "−")
             for name, true, given in zip(head.outputs, truth, outputs, strict=True)
             if not np.isnan(true)
-        ]
-        return "; ".join(texts).replace("-", "−")
+        )
     wrong = np.where(np.isnan(truth), 0, np.abs(outputs - np.nan_to_num(truth)))
     worst = int(wrong.argmax())
     state, other = ("present", "absent") if truth[worst] > 0.5 else ("absent", "present")

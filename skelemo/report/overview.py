@@ -51,12 +51,12 @@ def figures_by_output(head: Head) -> tuple[dict[str, str], dict[str, str]]:
     return whole, single
 
 
-def overview(comparison: Comparison, head: Head) -> tuple[Row, ...]:
+def rows(comparison: Comparison, head: Head) -> tuple[Row, ...]:
     """A row for each entry with a head, followed by its runs if there are several."""
-    return tuple(row for _, entry in comparison.labeled(head) for row in _rows(entry, head))
+    return tuple(row for _, entry in comparison.labeled(head) for row in _rows_of(entry, head))
 
 
-def _rows(entry: Entry, head: Head) -> Iterator[Row]:
+def _rows_of(entry: Entry, head: Head) -> Iterator[Row]:
     names, runs = figures_of(head), [run for run in entry.runs if head.name in run.shown]
     if len(entry.runs) > 1:
         figures = {name: entry.estimate(head.name, name) for name in names}
@@ -86,11 +86,9 @@ def _trainings(runs: Sequence[Run]) -> str:
 
 
 def _costs(runs: Sequence[Run]) -> dict[str, str]:
-    known = [run.environment for run in runs]
-    size = (_mean([one.get(name) for one in known]) for name in ("parameters", "flops"))
-    speed = _mean([one.get("throughput", {}).get("windows_per_second") for one in known])
-    time = _mean([one.get("seconds") for one in known])
-    return dict(zip(COSTS, (*map(quantity, (*size, speed)), duration(time)), strict=True))
+    known = costs_of(runs)
+    sizes = [quantity(known[name]) for name in ("parameters", "flops", "windows_per_second")]
+    return dict(zip(COSTS, (*sizes, duration(known["seconds"])), strict=True))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -133,7 +131,7 @@ def costs_basis(comparison: Comparison) -> str:
 
 def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """The overview of all comparisons: a row for each experiment and head, with full precision."""
-    rows = [
+    listed = [
         {"comparison": place, "head": head.name, "run": row.name, "mean_of": len(row.runs)}
         | {name.lower(): text for name, text in row.facts.items()}
         | {"subset": comparison.subset}
@@ -141,20 +139,22 @@ def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         | _numbers(row)
         for place, comparison in enumerate(comparisons, 1)
         for head in comparison.heads
-        for row in overview(comparison, head)
+        for row in rows(comparison, head)
     ]
-    return pd.DataFrame(rows).convert_dtypes()
+    return pd.DataFrame(listed).convert_dtypes()
 
 
 def costs_of(runs: Sequence[Run]) -> dict[str, Any]:
     """Parameters, FLOPs and throughput as numbers, averaged over runs."""
-    speeds = [run.environment.get("throughput", {}) for run in runs]
-    found: dict[str, Any] = {
-        name: _mean([run.environment.get(name) for run in runs]) for name in ("parameters", "flops")
+    known = [run.environment for run in runs]
+    speeds = [one.get("throughput", {}) for one in known]
+    return {
+        "parameters": _mean([one.get("parameters") for one in known]),
+        "flops": _mean([one.get("flops") for one in known]),
+        "windows_per_second": _mean([one.get("windows_per_second") for one in speeds]),
+        "device": ", ".join(dict.fromkeys(one["device"] for one in speeds if one)) or None,
+        "seconds": _mean([one.get("seconds") for one in known]),
     }
-    found["windows_per_second"] = _mean([one.get("windows_per_second") for one in speeds])
-    found["device"] = ", ".join(dict.fromkeys(one["device"] for one in speeds if one)) or None
-    return found | {"seconds": _mean([run.environment.get("seconds") for run in runs])}
 
 
 def _numbers(row: Row) -> dict[str, Any]:

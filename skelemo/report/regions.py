@@ -64,16 +64,13 @@ def region_errors(truth: ArrayLike, predicted: ArrayLike, head: Head) -> pd.Data
 
 def region_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Errors by region for all runs and heads with two values, for the CSV file."""
-    tables = []
-    for run in runs:
-        for head in filter(has_plane, run.heads):
-            if head.name in run.shown:
-                found = region_errors(*pairs(run, head), head)
-                tables.append(found.drop(columns=["ring", "sector"]).assign(run=run.name, head=head.name))
-    if not tables:
-        return pd.DataFrame()
-    table = pd.concat(tables, ignore_index=True)
-    return table[["run", "head", *table.columns.drop(["run", "head"])]]
+    tables = {
+        (run.name, head.name): region_errors(*pairs(run, head), head).drop(columns=["ring", "sector"])
+        for run in runs
+        for head in run.heads
+        if has_plane(head) and head.name in run.shown
+    }
+    return pd.concat(tables, names=["run", "head"]).droplevel(-1).reset_index() if tables else pd.DataFrame()
 
 
 def _places() -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ from skelemo.report.regions import densities, error_map, has_plane, pairs
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
-from skelemo.text import count
+from skelemo.text import capital, count
 
 #: Number of sequences drawn over time: the longest, a choice independent of scores.
 _SHOWN_SEQUENCES = 3
@@ -64,7 +64,7 @@ def comparison_figures(comparison: Comparison, stem: str) -> Iterator[ReportFigu
         yield ReportFigure(
             "comparison",
             f"{stem}_{head.name}_{name}",
-            f"{title[0].upper()}{title[1:]} on the {comparison.subset} subset{spread}.",
+            f"{capital(title)} on the {comparison.subset} subset{spread}.",
             figure,
         )
 
@@ -131,7 +131,7 @@ def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> It
     for index, name in enumerate(head.outputs[:_MOST_OUTPUTS]):
         known = ~np.isnan(truth[:, index])
         if known.any():
-            estimate = estimate_of(run, head.name, f"ccc_{name}" if len(head) > 1 else "ccc_mean")
+            estimate = estimate_of(run, head.name, figure_of_output(head, "ccc", name))
             ccc = f" CCC {estimate.value:.3f}." if estimate else ""
             yield ReportFigure(
                 f"{head.name} agreement",
@@ -144,7 +144,7 @@ def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> It
         yield ReportFigure(
             group,
             f"{stem}_plane",
-            f"{names[0].upper()}{names[1:]} of {count(len(both), 'window')}: labels and predictions.",
+            f"{capital(names)} of {count(len(both), 'window')}: labels and predictions.",
             densities(*pairs(run, head), head),
         )
         yield ReportFigure(
@@ -164,10 +164,9 @@ def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> It
     if sequences:
         which = f"the {len(sequences)} longest sequences" if len(sequences) > 1 else "the longest sequence"
         which = f"the chosen {'videos' if len(sequences) > 1 else 'video'}" if videos else which
-        title = head_title(head)
         figure = figures.timelines(sequences, head.outputs[:2], head.low, head.high)
         yield ReportFigure(
-            f"{head.name} course", f"{stem}_timelines", f"{title[0].upper()}{title[1:]} over time, in {which}.", figure
+            f"{head.name} course", f"{stem}_timelines", f"{capital(head_title(head))} over time, in {which}.", figure
         )
 
 

@@ -7,7 +7,7 @@ text is drawn as paths so that they look the same everywhere.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
 from html import escape
 from io import BytesIO, StringIO
@@ -23,6 +23,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import ArrayLike
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -112,6 +113,13 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
+
+
+def name_rows(axes: Axes, places: ArrayLike, names: Sequence[str]) -> None:
+    """Names beside the vertical axis, without ticks and lines."""
+    axes.set_yticks(places, names, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
 
 
 def shorten(name: str, most: int = 24) -> str:

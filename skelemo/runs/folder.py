@@ -109,8 +109,7 @@ class Run:
     @property
     def data(self) -> Mapping[str, Any]:
         """Description of the data: simulated, sequences, frames, caches."""
-        data = self.environment.get("data")
-        return data if isinstance(data, Mapping) else {}
+        return dict(self.environment.get("data", {}))
 
     @property
     def evaluation(self) -> Mapping[str, Any]:

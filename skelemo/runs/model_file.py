@@ -103,9 +103,8 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
         raise InputError(f"{folder / FACTS}: {error}") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
-    names = ("arch", "settings", "layout", "preparation", "window", "precision", "weights_sha256")
-    chosen = {name: facts[name] for name in ("smoothing", "flip_average", "neutral_radius", "pretext") if name in facts}
-    return ModelFile(heads=heads, **chosen, **{name: facts[name] for name in names}), state
+    given = {name: facts[name] for name in ModelFile.__dataclass_fields__ if name in facts}
+    return ModelFile(**given | {"heads": heads}), state
 
 
 def _sha256(path: Path) -> str:

@@ -10,8 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import skelemo
-from skelemo.report.page import Drawn, templates
-from skelemo.report.style import BLUE, COLUMN, INK, MUTED, ORANGE, PAGE, canvas, save, shorten, styled, to_svg
+from skelemo.report.page import Drawn
+from skelemo.report.style import (
+    BLUE,
+    COLUMN,
+    INK,
+    MUTED,
+    ORANGE,
+    PAGE,
+    canvas,
+    name_rows,
+    save,
+    shorten,
+    styled,
+    to_svg,
+)
+from skelemo.report.templates import templates
 from skelemo.runs.folder import write_json
 from skelemo.study.space import Choices
 from skelemo.study.tune import Found, importances
@@ -119,9 +133,7 @@ def bars(weights: Any) -> Figure:
     figure, (axes,) = canvas(COLUMN, 0.6 + 0.28 * len(names))
     axes.barh(range(len(names)), [weights[name] for name in names], height=0.55, color=BLUE, alpha=0.6, linewidth=0)
     axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="importance")
-    axes.set_yticks(range(len(names)), [shorten(name) for name in names], color=INK)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
+    name_rows(axes, range(len(names)), [shorten(name) for name in names])
     return figure
 
 

@@ -103,7 +103,6 @@ def test_every_label_is_indexed_by_its_class() -> None:
 
 
 def test_too_many_labels_are_refused() -> None:
-    assert MAX_OUTPUTS == MAX_OUTPUTS, "what can be labeled is what a cache takes"
     assert len(class_head([f"{value}.5" for value in range(MAX_OUTPUTS)], "labels.csv").head) == MAX_OUTPUTS
     with pytest.raises(InputError, match=r"labels.csv: 1025 different labels"):
         class_head([f"{value}.5" for value in range(MAX_OUTPUTS + 1)], "labels.csv")

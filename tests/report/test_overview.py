@@ -10,7 +10,7 @@ import pytest
 from skelemo.report.comparison import compare
 from skelemo.report.describe import parts_of
 from skelemo.report.ensemble import fuse
-from skelemo.report.overview import costs_basis, overview, quantity
+from skelemo.report.overview import costs_basis, quantity, rows
 from skelemo.report.report import write_report
 from skelemo.runs.folder import Run, read_run, throughput_together
 from skelemo.targets import EXPRESSION
@@ -42,7 +42,7 @@ def test_quantities_have_three_digits() -> None:
 def test_seeds_are_summarized_above_the_runs_and_costs_are_their_means(run: Make) -> None:
     costs = [{"parameters": 1000, "flops": 2000, "throughput": speed(rate), "seconds": 10} for rate in (100, 200)]
     runs = [run(seed=seed, settings={"parts": ["face_70"]}, costs=one) for seed, one in enumerate(costs)]
-    whole, *members = overview(compare(runs)[0], EXPRESSION)
+    whole, *members = rows(compare(runs)[0], EXPRESSION)
     assert (whole.name, whole.member, [row.member for row in members]) == ("mean of 2 runs", False, [True, True])
     assert list(whole.facts.values()) == ["ann", "Adam", "face", "seeds 0, 1"]
     assert list(whole.costs.values()) == ["1,000", "2,000", "150", "10 s"]
@@ -52,7 +52,7 @@ def test_seeds_are_summarized_above_the_runs_and_costs_are_their_means(run: Make
 
 
 def test_folds_are_summarized_beside_the_figure_of_all(run: Make) -> None:
-    (row,) = overview(compare([run(folds=3)])[0], EXPRESSION)
+    (row,) = rows(compare([run(folds=3)])[0], EXPRESSION)
     folds = row.figures["macro_f1"].folds
     each = [one["macro_f1"] for one in row.runs[0].shown["expression"]["folds"].values()]
     assert folds == pytest.approx((np.mean(each), np.std(each, ddof=1)))
@@ -64,7 +64,7 @@ def test_a_baseline_has_no_parameters_and_a_speed(run: Make) -> None:
     one = run(arch="svm", optimizer=None, costs={"throughput": speed(31.4), "seconds": 2})
     for name in ("parameters", "flops"):
         del one.environment[name]  # type: ignore[attr-defined]
-    (row,) = overview(compare([one])[0], EXPRESSION)
+    (row,) = rows(compare([one])[0], EXPRESSION)
     assert list(row.costs.values()) == ["–", "–", "31.4", "2 s"]
 
 
