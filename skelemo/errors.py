@@ -48,6 +48,11 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"unknown {kind} {str(name)!r}: {hint}{listed}")
 
 
+def one_line(error: object, most: int = 200) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())[:most]
+
+
 def os_reason(error: OSError) -> str:
     """The system's error message for a file."""
     if isinstance(error, FileExistsError | NotADirectoryError):  # from creating a folder

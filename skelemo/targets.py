@@ -49,10 +49,7 @@ class Head:
     outputs : names of the K classes, values or flags, in order.
     low, high : range of labels of the kind ``values``; ignored by the other kinds.
 
-    Raises
-    ------
-    ConfigError
-        An invalid name, kind, range or list of outputs.
+    Raises `ConfigError`: an invalid name, kind, range or list of outputs.
     """
 
     name: str
@@ -96,10 +93,7 @@ class Head:
     def check(self, labels: np.ndarray) -> None:
         """Reject labels that do not fit the head.
 
-        Raises
-        ------
-        ConfigError
-            Wrong type or shape for the kind, or a value out of range.
+        Raises `ConfigError`: wrong type or shape for the kind, or a value out of range.
         """
         soft = self.kind == "classes" and labels.ndim == 2
         shape = (len(labels),) if self.kind == "classes" and not soft else (len(labels), len(self))
@@ -131,10 +125,7 @@ class Head:
     def from_json(cls, fields: Mapping[str, Any]) -> "Head":
         """The inverse of `to_json`.
 
-        Raises
-        ------
-        ConfigError
-            Not a head.
+        Raises `ConfigError`: not a head.
         """
         try:
             name, kind, outputs = fields["name"], fields["kind"], fields["outputs"]
@@ -186,10 +177,7 @@ def soft_labels(labels: np.ndarray, classes: int) -> np.ndarray:
 def head_names(text: str) -> tuple[str, ...]:
     """Parse ``--head``, such as ``expression,va``; ``both`` is short for these two.
 
-    Raises
-    ------
-    ConfigError
-        A duplicate, or no head.
+    Raises `ConfigError`: a duplicate, or no head.
     """
     names = [word.strip() for word in text.split(",") if word.strip()]
     names = [EXPRESSION.name, VA.name] if names == ["both"] else names

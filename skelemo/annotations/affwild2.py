@@ -53,10 +53,7 @@ def read_affwild2(path: Path, source: Path, recordings: Recordings) -> Annotatio
     subset of the video for each task. Column ``split`` has one subset for the whole video and all its people: the later
     of train, validation and test if tasks disagree, so that no evaluation data of one task trains another.
 
-    Raises
-    ------
-    InputError
-        There are no labels, a file is damaged, or a video has two files for the same task.
+    Raises `InputError`: there are no labels, a file is damaged, or a video has two files for the same task.
     """
     texts = list(files_below(path, ".txt"))
     labels = [_read_file(file, *found) for file in texts if (found := _task_and_subset(file))]

@@ -45,11 +45,8 @@ def read_dfew(path: Path, source: Path, recordings: Recordings) -> Annotations:
     Splits are columns ``fold_1`` to ``fold_5`` with "train" or "test". Clips that are only in ``annotation.xlsx`` have
     its label if any (0 means that no emotion won), and no fold.
 
-    Raises
-    ------
-    InputError
-        There are no labels, a list is damaged or missing, a clip has two labels, is in both subsets of a fold, or is
-        tested in two folds.
+    Raises `InputError`: there are no labels, a list is damaged or missing, a clip has two labels, is in both subsets of
+    a fold, or is tested in two folds.
     """
     return _read(path, shares=False)
 
@@ -60,10 +57,7 @@ def read_dfew_votes(path: Path, source: Path, recordings: Recordings) -> Annotat
 
     Clips without votes have their label with a share of 1. Votes for other emotions are ignored.
 
-    Raises
-    ------
-    InputError
-        As `read_dfew`, or ``annotation.xlsx`` is missing.
+    Raises `InputError`: as `read_dfew`, or ``annotation.xlsx`` is missing.
     """
     return _read(path, shares=True)
 

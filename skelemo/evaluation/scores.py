@@ -66,10 +66,7 @@ def score(
         ``{subset: {head: {metric: {"value", "low", "high"}, …}}}``, None if undefined. Subsets without windows and
         heads without labels are omitted.
 
-    Raises
-    ------
-    InputError
-        A prediction is not finite (the training diverged), or a class is unknown.
+    Raises `InputError`: a prediction is not finite (the training diverged), or a class is unknown.
     """
     found = Scores()
     for subset in SUBSETS:

@@ -18,7 +18,7 @@ import pandas as pd
 from skelemo.atomic import finished
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN, Window, guess_sizes, target_rows, window_frames
-from skelemo.errors import ConfigError, InputError, SkelemoError
+from skelemo.errors import ConfigError, InputError, SkelemoError, one_line
 from skelemo.inference.base import BasePredictor, Progress, Text, paths_of
 from skelemo.inference.sources import require_parts
 from skelemo.inference.table import Options
@@ -253,7 +253,7 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base
-        raise InputError(f"{path} cannot be read by ONNX Runtime: {' '.join(str(error).split())[:200]}") from None
+        raise InputError(f"{path} cannot be read by ONNX Runtime: {one_line(error)}") from None
 
 
 def _facts(text: str, path: Path) -> dict[str, Any]:

@@ -61,12 +61,8 @@ def comparison_figures(comparison: Comparison, stem: str) -> Iterator[ReportFigu
             [(label, estimate.value, *_bounds(estimate)) for label, estimate in rows], title, reference
         )
         spread = _spread_meaning([estimate for _, estimate in rows])
-        yield ReportFigure(
-            "comparison",
-            f"{stem}_{head.name}_{name}",
-            f"{capital(title)} on the {comparison.subset} subset{spread}.",
-            figure,
-        )
+        caption = f"{capital(title)} on the {comparison.subset} subset{spread}."
+        yield ReportFigure("comparison", f"{stem}_{head.name}_{name}", caption, figure)
 
 
 def run_figures(run: Run, stem: str, videos: Sequence[str] = ()) -> Iterator[ReportFigure]:
@@ -81,32 +77,18 @@ def run_figures(run: Run, stem: str, videos: Sequence[str] = ()) -> Iterator[Rep
 
 
 def _class_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[ReportFigure]:
-    scored = run.shown[head.name]
-    what = f"{scored['unit']}s"
-    yield ReportFigure(
-        f"{head.name} classes",
-        f"{stem}_confusion",
-        f"Confusion matrix on the {run.subset} subset: % of each true class, and {what}.",
-        figures.confusion(scored["confusion"], head.outputs),
-    )
-    yield ReportFigure(
-        f"{head.name} classes",
-        f"{stem}_classes",
-        "F1, precision and recall of each class.",
-        figures.class_bars(scored["per_class"]),
-    )
+    scored, group = run.shown[head.name], f"{head.name} classes"
+    caption = f"Confusion matrix on the {run.subset} subset: % of each true class, and {scored['unit']}s."
+    yield ReportFigure(group, f"{stem}_confusion", caption, figures.confusion(scored["confusion"], head.outputs))
+    caption = "F1, precision and recall of each class."
+    yield ReportFigure(group, f"{stem}_classes", caption, figures.class_bars(scored["per_class"]))
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
-    error = (scored.get("calibration") or {}).get("value")
-    known = truth >= 0
-    yield ReportFigure(
-        f"{head.name} certainty",
-        f"{stem}_reliability",
-        "Reliability: accuracy by predicted probability."
-        + ("" if error is None else f" Calibration error {error:.3f}."),
-        figures.reliability(
-            outputs[known].max(1), outputs[known].argmax(1) == truth[known], ("predictions", "correct")
-        ),
-    )
+    outputs, truth = outputs[truth >= 0], truth[truth >= 0]
+    error = scored.get("calibration", {}).get("value")
+    caption = "Reliability: accuracy by predicted probability."
+    caption += "" if error is None else f" Calibration error {error:.3f}."
+    figure = figures.reliability(outputs.max(1), outputs.argmax(1) == truth, ("predictions", "correct"))
+    yield ReportFigure(f"{head.name} certainty", f"{stem}_reliability", caption, figure)
 
 
 def _flag_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[ReportFigure]:
@@ -117,13 +99,11 @@ def _flag_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator
     yield ReportFigure(head.name, f"{stem}_flags", "F1 of each flag.", figures.class_bars(bars))
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
     known = ~np.isnan(truth)
-    error = presence_error(outputs[known], truth[known] > 0.5)
-    yield ReportFigure(
-        head.name,
-        f"{stem}_reliability",
-        f"Reliability: frequency by predicted probability, over all flags. Calibration error {error:.3f}.",
-        figures.reliability(outputs[known], truth[known] > 0.5, ("flags", "present")),
-    )
+    outputs, present = outputs[known], truth[known] > 0.5
+    error = presence_error(outputs, present)
+    caption = f"Reliability: frequency by predicted probability, over all flags. Calibration error {error:.3f}."
+    figure = figures.reliability(outputs, present, ("flags", "present"))
+    yield ReportFigure(head.name, f"{stem}_reliability", caption, figure)
 
 
 def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> Iterator[ReportFigure]:
@@ -133,26 +113,15 @@ def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> It
         if known.any():
             estimate = estimate_of(run, head.name, figure_of_output(head, "ccc", name))
             ccc = f" CCC {estimate.value:.3f}." if estimate else ""
-            yield ReportFigure(
-                f"{head.name} agreement",
-                f"{stem}_{name}",
-                f"True against predicted {name}, {count(int(known.sum()), 'window')}.{ccc}",
-                figures.agreement(truth[known, index], predicted[known, index], name, head.low, head.high),
-            )
-    if has_plane(head) and len(both := pairs(run, head)[0]):
-        group, names = f"{head.name} plane", f"{head.outputs[0]} and {head.outputs[1]}"
-        yield ReportFigure(
-            group,
-            f"{stem}_plane",
-            f"{capital(names)} of {count(len(both), 'window')}: labels and predictions.",
-            densities(*pairs(run, head), head),
-        )
-        yield ReportFigure(
-            group,
-            f"{stem}_plane_errors",
-            "Error by region of the true values, for regions with at least ten windows: mean size and direction.",
-            error_map(*pairs(run, head), head),
-        )
+            caption = f"True against predicted {name}, {count(int(known.sum()), 'window')}.{ccc}"
+            figure = figures.agreement(truth[known, index], predicted[known, index], name, head.low, head.high)
+            yield ReportFigure(f"{head.name} agreement", f"{stem}_{name}", caption, figure)
+    if has_plane(head) and len((both := pairs(run, head))[0]):
+        group, names = f"{head.name} plane", " and ".join(head.outputs)
+        caption = f"{capital(names)} of {count(len(both[0]), 'window')}: labels and predictions."
+        yield ReportFigure(group, f"{stem}_plane", caption, densities(*both, head))
+        caption = "Error by region of the true values, for regions with at least ten windows: mean size and direction."
+        yield ReportFigure(group, f"{stem}_plane_errors", caption, error_map(*both, head))
     labeled = ~np.isnan(truth).all(1)
     series = {
         f"{kind} {name}": values[labeled, index]
@@ -162,12 +131,12 @@ def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> It
     table = run.windows.loc[labeled, ["fold", "sequence", "video", "frame"]].assign(**series)
     sequences = _of_videos(table, videos) if videos else _longest(table)
     if sequences:
-        which = f"the {len(sequences)} longest sequences" if len(sequences) > 1 else "the longest sequence"
-        which = f"the chosen {'videos' if len(sequences) > 1 else 'video'}" if videos else which
+        several = len(sequences) > 1
+        which = f"the {len(sequences)} longest sequences" if several else "the longest sequence"
+        which = f"the chosen {'videos' if several else 'video'}" if videos else which
         figure = figures.timelines(sequences, head.outputs[:2], head.low, head.high)
-        yield ReportFigure(
-            f"{head.name} course", f"{stem}_timelines", f"{capital(head_title(head))} over time, in {which}.", figure
-        )
+        caption = f"{capital(head_title(head))} over time, in {which}."
+        yield ReportFigure(f"{head.name} course", f"{stem}_timelines", caption, figure)
 
 
 #: Figures of a head, by its kind.

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.atomic import finished
-from skelemo.errors import InputError
+from skelemo.errors import InputError, one_line
 
 FILE = "importance.csv"
 LEVELS = ("none", "part", "region", "joint")
@@ -55,9 +55,7 @@ def read_importance(folder: Path) -> pd.DataFrame:
             raise ValueError(f"its columns are {', '.join(map(str, table.columns))[:80]}")
         _require_plausible(table)
     except (OSError, ValueError, OverflowError, pd.errors.ParserError) as error:
-        raise InputError(
-            f"{file} is damaged: {' '.join(str(error).split())[:200]}; delete it for a report without importance"
-        ) from error
+        raise InputError(f"{file} is damaged: {one_line(error)}; delete it for a report without importance") from error
     return table
 
 

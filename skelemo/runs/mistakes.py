@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.atomic import finished
-from skelemo.errors import ConfigError, InputError
+from skelemo.errors import ConfigError, InputError, one_line
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.skeleton import Layout, layout
 from skelemo.targets import Head
@@ -109,9 +109,7 @@ def read_mistakes(folder: Path) -> tuple[Mistake, ...]:
                 for place, one in enumerate(facts)
             )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ConfigError) as error:
-        raise InputError(
-            f"{file} is damaged: {' '.join(str(error).split())}; delete it for a report without clips"
-        ) from error
+        raise InputError(f"{file} is damaged: {one_line(error)}; delete it for a report without clips") from error
 
 
 def _mistake(facts: dict[str, Any], points: np.ndarray, numbers: np.ndarray) -> Mistake:

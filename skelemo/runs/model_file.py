@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import skelemo
 from skelemo.atomic import finished
-from skelemo.errors import ConfigError, InputError
+from skelemo.errors import ConfigError, InputError, one_line
 from skelemo.runs.folder import read_json, write_json
 from skelemo.targets import Head
 
@@ -102,7 +102,7 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     except ConfigError as error:
         raise InputError(f"{folder / FACTS}: {error}") from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
+        raise InputError(f"{weights}: not a safetensors file ({one_line(error)})") from None
     given = {name: facts[name] for name in ModelFile.__dataclass_fields__ if name in facts}
     return ModelFile(**given | {"heads": heads}), state
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from skelemo.errors import InputError
+from skelemo.errors import InputError, one_line
 
 #: Limits on values read from a file: length of a text, nesting, magnitude of a number.
 MOST_TEXT, MOST_DEPTH, MOST_NUMBER = 4096, 8, 1e15
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(text, _Loader)
     except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        why = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
         raise ValueError(f"not a readable YAML file ({why})") from None
     content = {} if content is None else content
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
