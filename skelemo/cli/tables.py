@@ -174,6 +174,8 @@ def cache_table(caches: "list[Cache]") -> None:
 
 def _one_below_the_other(caches: "list[Cache]") -> Table:
     """Without column separators, to fit into 80 characters."""
+    from skelemo.cache.summary import hours, labeled_share
+
     numbers = ("sequences", "frames", "hours", "labeled")
     shown = table("caches", "cache", *numbers, "layout", "simulated")
     shown.box, shown.pad_edge, shown.collapse_padding = SIMPLE_HEAD, False, True
@@ -183,21 +185,11 @@ def _one_below_the_other(caches: "list[Cache]") -> Table:
     layout = shown.columns[-2]
     layout.justify, layout.no_wrap, layout.overflow, layout.width = "left", False, "fold", LAYOUT_WIDTH
     for cache in caches:
-        facts = (f"{len(cache.sequences):,}", f"{cache.frames:,}", _hours(cache), _labeled(cache))
-        shown.add_row(cache.name, *facts, cache.layout.name, "yes" if cache.simulated else "no")
+        length = "–" if (known := hours(cache)) is None else f"{known:,.1f}"
+        labeled = "–" if (share := labeled_share(cache)) is None else f"{share:.0%}"
+        facts = (f"{len(cache.sequences):,}", f"{cache.frames:,}", length, labeled, cache.layout.name)
+        shown.add_row(cache.name, *facts, "yes" if cache.simulated else "no")
     return shown
-
-
-def _hours(cache: "Cache") -> str:
-    from skelemo.cache.summary import hours
-
-    return "–" if (known := hours(cache)) is None else f"{known:,.1f}"
-
-
-def _labeled(cache: "Cache") -> str:
-    from skelemo.cache.summary import labeled_share
-
-    return "–" if (known := labeled_share(cache)) is None else f"{known:.0%}"
 
 
 def describe_head(head: "Head") -> str:

@@ -7,7 +7,6 @@ OpenPose's (`skelemo.skeleton`).
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.formats.registry import EXPORTS
 from skelemo.formats.writing import Exported, Report, choose, in_groups, in_pixels, new_file, read_chosen
-from skelemo.skeleton import Layout
 from skelemo.text import count, file_names
 
 SUFFIX = ".pose"
@@ -42,14 +40,18 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     try:
         from pose_format import Pose
         from pose_format.numpy import NumPyPoseBody
-        from pose_format.pose_header import PoseHeader, PoseHeaderDimensions
+        from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderDimensions
     except ImportError:
         raise ConfigError("--to pose needs the library pose-format: pip install 'skelemo[pose]'") from None
     rows = choose(cache, only)
     chosen = cache.sequences.iloc[rows]
     videos = chosen["video"]
     names = dict(zip(videos.unique(), file_names(videos.unique()), strict=True))
-    components, done, guessed = _components(cache.layout), Exported(), 0
+    components = [
+        PoseHeaderComponent(part.key, list(part.keypoints), list(part.limbs), list(part.drawing.colors), "XYC")
+        for part in cache.layout.parts
+    ]
+    done, guessed = Exported(), 0
     with new_file(out, folder=True) as partial:
         partial.mkdir()
         for people in in_groups(read_chosen(cache, rows, done, report), dict(zip(chosen["id"], videos, strict=True))):
@@ -65,15 +67,6 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     if guessed:
         done.notes = (f"{count(guessed, 'video')} without a known frame rate: written with {FPS:g} frames per second",)
     return done
-
-
-def _components(layout: Layout) -> list[Any]:
-    from pose_format.pose_header import PoseHeaderComponent
-
-    return [
-        PoseHeaderComponent(part.key, list(part.keypoints), list(part.limbs), list(part.drawing.colors), "XYC")
-        for part in layout.parts
-    ]
 
 
 def _in_time(people: list[cached.Sequence]) -> np.ndarray:

@@ -53,14 +53,7 @@ class Chunk:
     number: int
     rows: np.ndarray
     key: str
-    frames: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """Result of a chunk, as `skelemo.ingest.pool` expects."""
-
-    files: int  # number of frames
+    files: int  # number of frames, as `skelemo.ingest.pool` calls it
 
 
 def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints | None) -> Predicted:
@@ -77,7 +70,7 @@ def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints 
         if overlay:
             videos = list(dict.fromkeys(cache.sequences["video"]))
             overlay.targets(videos), overlay.films(found, videos)
-        listed = list(_chunks(_task(request, model, cache, whole), cache, whole, by_subject=model.by_subject))
+        listed = _chunks(request, model, cache, whole)
         _predict_chunks(model, whole, listed, where, reading, stage)
         rows, people, known = 0, 0, False
 
@@ -106,27 +99,17 @@ def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints 
     return Predicted(repr(model), rows, people, notes, found.failures, tuple(drawn))
 
 
-def _task(request: Request, model: BasePredictor, cache: Cache, whole: Cache) -> Task:
+def _chunks(request: Request, model: BasePredictor, cache: Cache, whole: Cache) -> list[Chunk]:
+    """The chunks of a cache, as rows of the ``whole`` cache."""
     runs, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (request.runs, cache.paths))
     shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
-    return Task(
-        runs,
-        tuple(request.allow),
-        model.identity,
-        request.options,
-        request.device,
-        caches,
-        shards,
-        request.folder,
-        sources=model.sources(cache),
-    )
-
-
-def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iterator[Chunk]:
-    """The chunks of a cache, as rows of the ``whole`` cache."""
+    given = tuple(request.allow), model.identity, request.options, request.device
+    task = Task(runs, *given, caches, shards, request.folder, sources=model.sources(cache))
     place, length = pd.Index(whole.sequences["id"]).get_indexer(cache.sequences["id"]), cache.sequences["length"]
-    for number, rows in enumerate(chunks(cache.sequences, by_subject=by_subject)):
-        yield Chunk(task, number, place[rows], _key(task, whole, place[rows]), int(length.iloc[rows].sum()))
+    return [
+        Chunk(task, number, place[rows], _key(task, whole, place[rows]), int(length.iloc[rows].sum()))
+        for number, rows in enumerate(chunks(cache.sequences, by_subject=model.by_subject))
+    ]
 
 
 def _key(task: Task, cache: Cache, rows: np.ndarray) -> str:
@@ -146,8 +129,8 @@ def _predict_chunks(
     processes = min(reading.jobs, len(listed)) if device.type == "cpu" else 1
     threads = max(1, model.threads // processes) if processes > 1 else 0
     todo = [replace(chunk, task=replace(chunk.task, threads=threads), number=i) for i, chunk in enumerate(todo)]
-    of = sum(chunk.frames for chunk in listed)
-    before = of - sum(chunk.frames for chunk in todo)
+    of = sum(chunk.files for chunk in listed)
+    before = of - sum(chunk.files for chunk in todo)
     with stage("predicting", "frames") as report:
 
         def advance(frames: int) -> None:
@@ -165,7 +148,7 @@ def _predict_chunks(
             pass
 
 
-def do_chunk(chunk: Chunk) -> Done:
+def do_chunk(chunk: Chunk) -> Chunk:
     """Predict a chunk in a worker process, which loads the model and opens the cache once."""
     task = chunk.task
     model = _model(task.runs, task.allow, task.threads, task.identity)
@@ -183,18 +166,18 @@ def _cache(paths: tuple[Path, ...], _: str) -> Cache:
     return open_cache(paths)
 
 
-def _do(model: BasePredictor, cache: Cache, chunk: Chunk) -> Done:
+def _do(model: BasePredictor, cache: Cache, chunk: Chunk) -> Chunk:
     task = chunk.task
     if model.identity != task.identity or _key(task, cache, chunk.rows) != chunk.key:
         raise SkelemoError("the runs or the source changed while predicting: run the same command again")
 
     def report(done: int, of: int) -> None:
         if worker.progress:
-            worker.progress(chunk.number, chunk.frames * done // of)
+            worker.progress(chunk.number, chunk.files * done // of)
 
     table = model.adapted(task.sources).predict_cache(
         cache.only(chunk.rows), task.options, model.choose_device(task.device), report
     )
     with finished(task.folder / f"{chunk.key}.parquet") as partial:
         table.to_parquet(partial, index=False)
-    return Done(chunk.frames)
+    return chunk

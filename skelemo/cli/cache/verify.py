@@ -36,6 +36,7 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
     skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
     """
     from skelemo.cache.store import find_caches, open_cache
+    from skelemo.cache.verify import quarantine as set_aside
     from skelemo.errors import CacheError
 
     damaged, errors = False, []
@@ -44,23 +45,17 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
             findings = _findings(folder, jobs)
             _show(folder, findings)
             damaged |= bool(findings)
-            if findings and quarantine:
-                _quarantine(findings)
-            elif not findings:
+            if not findings:
                 open_cache(folder)  # intact shards may contradict each other
+            elif quarantine:
+                for finding in findings:
+                    click.echo(f"set aside: {set_aside(finding.path)}")
+                click.echo("Rerun the ingest that made this cache to restore what is missing.")
         except CacheError as error:  # check the other caches, too
             errors.append(str(error))
     if errors:
         raise CacheError("; ".join(errors))
     ctx.exit(1 if damaged else 0)
-
-
-def _quarantine(findings: "list[Finding]") -> None:
-    from skelemo.cache.verify import quarantine
-
-    for path in (quarantine(finding.path) for finding in findings):
-        click.echo(f"set aside: {path}")
-    click.echo("Rerun the ingest that made this cache to restore what is missing.")
 
 
 def _findings(folder: Path, jobs: int) -> "list[Finding]":

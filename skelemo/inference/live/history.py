@@ -49,8 +49,7 @@ class Shape:
             raise ConfigError(f"{name} predicts whole clips: set the length of a clip in frames, e.g. --clip 90")
         if clip and not whole:
             raise ConfigError(f"{name} predicts frames, not whole clips: omit --clip")
-        behind = window.length - 1 if window.target == "last" else window.length // 2
-        ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
+        ahead = 0 if clip else int(window.offsets[-1])
         context = clip or max(CONTEXT, (window.length - 1) * window.dilation + 1) if by_clip else 0
         return cls(window.length, window.dilation, ahead, context, clip)
 
