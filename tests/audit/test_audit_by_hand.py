@@ -1,12 +1,13 @@
 """What an audit measures, worked out by hand on tracks of a few points."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_audit import MOOD, a_person, audited, only
+from test_audit import MOOD, a_person, a_walk, audited, only
 
-from skelemo.audit.labels import shifted
+from skelemo.audit.labels import label_errors, shifted
 from skelemo.audit.movement import steps_of
 from skelemo.audit.out_of_fold import Predicted
 from skelemo.audit.suspects import Places, Suspect, ranked, runs_of
@@ -81,6 +82,12 @@ def test_points_are_outside_on_every_side_of_the_image(tmp_path, point, share):
     assert found.score == pytest.approx(0.4 + 0.5 * 0.1)
 
 
+def test_two_people_of_one_recording_who_move_alike_are_no_duplicates(tmp_path):
+    pair = [a_person("talk", a_walk(7, 50, at=at), person) for at, person in ((0, "left"), (300, "right"))]
+    assert only(audited(tmp_path / "c", *pair), "duplicate").empty
+    assert len(only(audited(tmp_path / "d", pair[0], replace(pair[1], video="other")), "duplicate")) == 1
+
+
 def test_an_empty_sequence_is_a_suspect_however_short_and_an_unlabeled_one_is_not(tmp_path):
     nobody, labels = np.zeros((10, 25, 3), np.float32), {"mood": np.zeros(10, np.int16)}
     walk = a_person("walk", square(*[(n, 3 * n) for n in range(10)]), labels=labels)
@@ -88,6 +95,22 @@ def test_an_empty_sequence_is_a_suspect_however_short_and_an_unlabeled_one_is_no
     (one,) = only(found, "empty").itertuples()
     assert (one.video, one.first, one.last) == ("gone", 0, 9)
     assert one.found == "labeled, but nobody is visible in the whole sequence"
+
+
+def test_a_label_is_a_suspect_if_another_is_more_probable_and_a_missing_label_is_not(tmp_path):
+    """Sad and calm clips are predicted as such, but for one; clips without a label are predicted, too."""
+    labels = [1] * 20 + [2] * 20 + [-1] * 10
+    outputs = np.array([[0.03, 0.9, 0.07]] * 20 + [[0.03, 0.07, 0.9]] * 20 + [[0.03, 0.9, 0.07]] * 10)
+    outputs[5] = 0.01, 0.04, 0.95
+    people = [
+        a_person(f"clip{n:02}", square((n, n)), labels={"mood": np.array([label], np.int16)})
+        for n, label in enumerate(labels)
+    ]
+    corpus, places = corpus_of(tmp_path / "c", *people)
+    (found,) = label_errors(corpus, places, Predicted(MOOD, np.arange(50), outputs))
+    assert (found.video, found.head, found.value) == ("clip05", "mood", "calm")
+    assert found.found == "labeled sad; predicted calm 96%, sad 4%"  # nothing is labeled glad
+    assert found.score > 0.5
 
 
 @pytest.mark.parametrize(("lag", "text"), [(12, "12 frames (0.5 s) later"), (-12, "12 frames (0.5 s) earlier")])
@@ -100,5 +123,6 @@ def test_a_lag_is_in_frames_of_the_video_also_if_every_second_one_is_predicted(t
     outputs = np.stack([wave[20:320][rows], np.zeros(len(rows))], 1)
     (found,) = shifted(corpus, places, Predicted(VA, rows, outputs))
     assert f"va comes {text} than the movement" in found.found
-    assert found.score > 0.3
+    before, after = (float(word.split()[0].rstrip(",")) for word in re.split("correlation |, ", found.found)[1:3])
+    assert found.score == pytest.approx(after - max(before, 0), abs=0.011)
     assert list(shifted(corpus, places, Predicted(VA, rows[:39], outputs[:39]))) == []  # too short to judge

@@ -9,10 +9,12 @@ from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_sequence
 
 from skelemo.cache.corrections import Correction, Corrections, add, read_corrections
+from skelemo.cache.shard import Header
 from skelemo.cache.store import Cache, open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.formats.elan import export_elan, import_elan, read_eaf
+from skelemo.targets import Head
 
 NONE = Corrections(Path("none.csv"))
 MOODS = np.repeat(np.array([0, 1, -1, 2], np.int16), 10)  # glad, sad, nothing, calm, ten frames each
@@ -71,6 +73,23 @@ def test_changes_are_imported_as_corrections(cache, tmp_path):
     assert (found.notes, {one.video for one in found.corrections}) == ((), {"talk"})
     again = tuple(add(tmp_path / "corrections.csv", found.corrections))
     assert import_elan(cache, Corrections(Path("c.csv"), again), path).corrections == ()
+
+
+def test_flags_have_a_tier_each_and_are_corrected_one_by_one(tmp_path):
+    """Two frames a second: a tier has the share of frames with the flag in each second."""
+    units = Head("au", "flags", ("AU1", "AU2"))
+    labels = {"au": np.array([[0, 1], [1, 1], [1, -1], [1, -1]], np.int8)}
+    one = a_sequence("talk", 4, labels=labels, fps=2.0)
+    cache, file = open_cache(a_cache(tmp_path / "c", one, header=Header("body_25", (units,)))), tmp_path / "talk.eaf"
+    assert export_elan(cache, NONE, file) == 1
+    assert read_eaf(file) == {"AU1": [(0, 1000, "0.500"), (1000, 2000, "1.000")], "AU2": [(0, 1000, "1.000")]}
+    assert import_elan(cache, NONE, file).corrections == ()
+    file.write_text(file.read_text().replace("0.500", "1"))
+    (found,) = import_elan(cache, NONE, file).corrections
+    assert (found.action, found.head, found.value, found.first, found.last) == ("set", "au", "1 -", 0, 1)
+    file.write_text(file.read_text().replace(">1<", ">maybe<"))
+    with pytest.raises(InputError, match=r"tier 'AU1', 0 ms: .*maybe"):
+        import_elan(cache, NONE, file)
 
 
 def test_tiers_of_other_names_are_counted_and_strange_words_refused(cache, tmp_path):

@@ -173,6 +173,13 @@ def test_pose_files_of_videos_with_like_names_are_apart(tmp_path):
     assert len({path.name.casefold() for path in (tmp_path / "poses").iterdir()}) == 4
 
 
+def test_an_image_too_large_for_a_pose_file_is_refused(tmp_path):
+    folder = a_cache(tmp_path / "c", a_sequence("wide", 2, width=70_000, height=300))
+    with pytest.raises(CacheError, match=r"wide: image size 70000 x 300; \.pose allows at most 65,535"):
+        write_pose(open_cache(folder), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pose_file_that_would_be_empty_is_refused(tmp_path):
     pytest.importorskip("pose_format")
     cache = open_cache(a_cache(tmp_path / "c", a_sequence("far", 2, number=np.array([0, 2**31 - 1]))))

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import CacheError, InputError
+from skelemo.formats import coco_wholebody, mediapipe
 from skelemo.formats.importing import import_keypoints
+from skelemo.formats.keypoint_files import Reader
 from skelemo.ingest.task import Settings
 from skelemo.skeleton import FACE_70, MEDIAPIPE_33, layout
 from skelemo.skeleton.mapping import MEDIAPIPE_FACE
@@ -205,6 +207,20 @@ def test_identities_come_from_track_ids_or_tracking(tmp_path):
         del entry["track_id"]
     for _, keypoints, _, _ in run(tmp_path / "second", told, person="all").values():
         assert abs(keypoints[0, 0, 0] - keypoints[-1, 0, 0]) < 100
+
+
+def test_a_person_without_an_identity_leaves_the_others_theirs(tmp_path):
+    told = [one for frame in (3, 2) for one in (*results([frame], track_id=8), *results([frame]))]
+    (tmp_path / "clip.json").write_text(json.dumps(told))
+    (clip,) = coco_wholebody.read(tmp_path / "clip.json", ALL, (0, 0))
+    assert clip.number.tolist() == [2, 3]
+    assert clip.owner.tolist() == [0, 0, 1, 1]
+    assert clip.identity.tolist() == [8, -1, 8, -1]
+    for entry in told:
+        entry.pop("track_id", None)
+    (tmp_path / "none.json").write_text(json.dumps(told))
+    (clip,) = coco_wholebody.read(tmp_path / "none.json", ALL, (0, 0))
+    assert clip.identity is None
 
 
 def test_labels_are_matched_as_by_an_ingest(tmp_path):
@@ -405,6 +421,25 @@ def test_a_known_picture_makes_pixels_of_shares(tmp_path):
     assert open_cache(tmp_path / "cache").sequences["scale"].tolist() == ["pixels"]
 
 
+def test_people_of_a_mediapipe_table_keep_their_identities(tmp_path):
+    rows = [f"{frame},{person},pose,0,0.{person},0.5" for frame in (1, 0) for person in (7, 3)]
+    (tmp_path / "two.csv").write_text("\n".join(["frame,person,type,landmark_index,x,y", *rows]))
+    (clip,) = mediapipe.read(tmp_path / "two.csv", ALL, (100, 100))
+    assert (clip.owner.tolist(), clip.identity.tolist()) == ([0, 0, 1, 1], [3, 7, 3, 7])
+    assert clip.keypoints[:, ALL.index("body_25.Nose"), 0].tolist() == pytest.approx([30, 70, 30, 70])
+    (tmp_path / "one.csv").write_text("\n".join(["frame,person,type,landmark_index,x,y", *rows[::2]]))
+    assert mediapipe.read(tmp_path / "one.csv", ALL, (100, 100))[0].identity is None
+
+
+def test_a_landmark_without_x_or_y_is_missing_and_one_without_visibility_is_sure(tmp_path):
+    cells = ["0,0.5,0.25,", "11,0.5,,0.9", "12,,0.5,0.9", "15,0.5,0.5,0.75"]
+    rows = ["frame,type,landmark_index,x,y,visibility", *(f"0,pose,{cell}" for cell in cells), "1,pose,0,0.5,0.5,0.9"]
+    ((_, keypoints, _, _),) = run(tmp_path, "\n".join(rows), "mediapipe", "clip.csv", width=200, height=100).values()
+    names = ("Nose", "LShoulder", "RShoulder", "LWrist", "Neck")
+    found = {name: keypoints[0, ALL.index(f"body_25.{name}")].tolist() for name in names}
+    assert found == {name: [0, 0, 0] for name in names} | {"Nose": [100, 25, 1], "LWrist": [100, 50, 0.75]}
+
+
 def test_the_mesh_without_irises_has_no_pupils(tmp_path):
     written(tmp_path, landmarks(irises=False))
     _, keypoints, _, _ = imported(tmp_path, "mediapipe")["clip"]
@@ -549,6 +584,25 @@ def test_an_invalid_face_table_is_a_one_line_error(tmp_path, change, said):
 
 
 # both
+
+
+def test_a_file_that_changes_between_two_readings_is_an_error(tmp_path):
+    file = tmp_path / "clip.json"
+    file.write_text(json.dumps(results([0, 1])))
+    reader = Reader("coco_wholebody", ALL)
+    (recording,) = reader.find(tmp_path, (0, 0))
+    assert reader.read(recording, (0, 0)).number.tolist() == [0, 1]
+    file.write_text(json.dumps(results([0, 1, 2])))
+    with pytest.raises(InputError, match=r"clip\.json: changed while reading"):
+        reader.read(recording, (0, 0))
+
+
+def test_a_coordinate_outside_of_any_image_is_named_with_its_frame(tmp_path):
+    told = results([3, 4])
+    told[1]["keypoints"][6] = 1e9
+    with pytest.raises(InputError, match=r"clip\.json: frame 4 has a coordinate beyond"):
+        run(tmp_path, told)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_files_below_a_folder_are_recordings_by_their_paths(tmp_path):

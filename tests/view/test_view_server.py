@@ -374,6 +374,28 @@ def test_a_queue_names_rows_and_leaves_out_whom_the_cache_does_not_have(folder, 
         Viewer(open_cache(folder), queue=tmp_path / "others.csv")
 
 
+@pytest.mark.parametrize(
+    ("row", "first", "last", "corrected"),
+    [
+        (1, 9, 11, True),  # the suspect's last frame
+        (1, 10, 11, False),
+        (1, 5, 6, True),  # its first frame
+        (1, 5, 5, False),
+        (1, 5, None, True),  # to the end
+        (0, 1, 6, False),  # another person
+    ],
+)
+def test_a_suspect_is_done_when_one_of_its_frames_is_corrected(folder, tmp_path, row, first, last, corrected):
+    (tmp_path / "q.csv").write_text("rank,kind,video,person,first,last,score,found,head,value\n"
+                                    "1,label,anna/talk,right,6,9,0.9,rather calm,expression,calm\n")  # fmt: skip
+    viewer = Viewer(open_cache(folder), queue=tmp_path / "q.csv")
+    assert [one["corrected"] for one in viewer.suspects()] == [False]
+    done = viewer.correct(row, {"action": "wrong", "head": "expression", "first": first, "last": last})
+    assert [one["corrected"] for one in viewer.suspects()] == [corrected]
+    viewer.correct(row, {"undo": [done["rows"][-1]["id"]]})
+    assert [one["corrected"] for one in viewer.suspects()] == [False]
+
+
 def test_videos_are_matched_by_name_inside_their_folder_and_served_in_ranges(folder, tmp_path):
     films = tmp_path / "films"
     (films / "anna").mkdir(parents=True)
