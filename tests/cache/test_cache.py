@@ -10,6 +10,7 @@ from skelemo.cache import store as cache_module
 from skelemo.cache.shard import Header, open_shard, write_shard
 from skelemo.cache.store import find_caches, open_cache, shard_files
 from skelemo.errors import CacheError
+from skelemo.targets import Head
 
 SEQUENCES = [a_sequence(f"video {index}", frames) for index, frames in enumerate((5, 1, 30, 2, 600))]
 
@@ -222,3 +223,35 @@ def test_the_order_of_sequences_does_not_depend_on_shard_names(tmp_path, seed):
     for name in ("10", "9", "2", "30"):  # what was read when is part of a shard's name
         a_cache(tmp_path, a_sequence(name), recordings=[a_recording(name, fingerprint=f"{seed}" * 32)])
     assert list(open_cache(tmp_path).sequences["id"]) == ["2", "9", "10", "30"]
+
+
+def test_selected_sequences_have_their_own_frames_and_counts_in_the_given_order(tmp_path):
+    spread(tmp_path, [0, 2], [3, 1])
+    cache = open_cache(tmp_path)
+    chosen = cache.only(np.array([3, 0, 1]))
+    assert list(chosen.sequences["id"]) == ["video 1", "video 0", "video 2"]
+    assert chosen.sequences["start"].tolist() == [0, 1, 6]
+    assert chosen.counts.seen.tolist() == [1, 5, 30]
+    expected = np.concatenate([SEQUENCES[index].keypoints for index in (1, 0, 2)])
+    np.testing.assert_array_equal(chosen.read().keypoints, expected)
+
+
+def test_a_few_sequences_are_read_into_arrays_of_their_own(tmp_path):
+    spread(tmp_path, [0, 2], [3, 1])
+    cache = open_cache(tmp_path)
+    first, last = int(cache.sequences["start"][1]), int(cache.sequences["start"][3])
+    whole, part = cache.read(), cache.only(np.array([1, 2])).allocate()
+    cache.read_into(part, 1, 3, offset=first)
+    np.testing.assert_array_equal(part.keypoints, whole.keypoints[first:last])
+    for name, labels in part.labels.items():
+        np.testing.assert_array_equal(labels, whole.labels[name][first:last])
+
+
+def test_the_hash_depends_on_every_head(tmp_path):
+    heads = {"a": HEADS, "b": (HEADS[0], Head("va", "values", ("arousal", "valence"))), "c": (HEADS[0],)}
+    sequence = a_sequence("one", labels={})
+    hashes = {open_cache(a_cache(tmp_path / name, sequence, header=Header("body_25", each))).hash
+              for name, each in heads.items()}  # fmt: skip
+    assert len(hashes) == 3
+    other = a_cache(tmp_path / "d", sequence, header=Header("body_25", HEADS[::-1]))
+    assert open_cache(other).hash in hashes, "their order does not matter"

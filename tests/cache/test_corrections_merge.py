@@ -16,7 +16,7 @@ from skelemo.cache.corrections import (
     to_bytes,
     undo,
 )
-from skelemo.cache.corrections_merge import merged
+from skelemo.cache.corrections_merge import for_people, merged
 from skelemo.cache.merge import merge, subset
 from skelemo.cache.pull import pull
 from skelemo.cache.push import push
@@ -227,3 +227,10 @@ def test_a_pull_keeps_a_table_without_shards(home, far, tmp_path):
     a_table(back, a_row("ffff", TIMES[5]))
     pull(str(far), back)
     assert ids(back) == [*ids(home), "ffff"]
+
+
+def test_corrections_of_people_whom_the_cache_lacks_stay_with_their_video(tmp_path):
+    rows = [a_row(name, TIMES[1], person=who) for name, who in (("aaaa", "left"), ("bbbb", "right"), ("eeee", "7"))]
+    table = Corrections(tmp_path, (*rows, Correction("two", "wrong", person="7", id="ffff", time=TIMES[4])))
+    everyone = {("one", "left"), ("one", "right"), ("two", "")}
+    assert [row.id for row in for_people(table, {("one", "left")}, everyone).rows] == ["aaaa", "eeee"]

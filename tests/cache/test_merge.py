@@ -14,6 +14,7 @@ from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError
+from skelemo.targets import Head
 
 ONE, TWO, THREE = a_sequence("one", 5), a_sequence("two", 3, splits={"split": "test"}), a_sequence("three", 40)
 WIDER = Header("body_25", moods("calm", "glad", "sad", "wild"))
@@ -123,6 +124,24 @@ def test_incompatible_caches_are_refused(tmp_path, pair, header, points, message
     with pytest.raises(CacheError, match=message):
         merge([pair[0], wrong], tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Head("pain", "values", ("pain",), 0, 10), Head("pain", "values", ("pain",), 0, 1)),
+        (Head("pain", "values", ("pain",)), Head("pain", "flags", ("pain",))),
+        (Head("pain", "flags", ("AU4", "AU6")), Head("pain", "flags", ("AU6", "AU4"))),
+    ],
+)
+def test_labels_of_another_range_kind_or_order_are_never_mixed(tmp_path, first, second):
+    sources = []
+    for name, head in (("a", first), ("b", second)):
+        labels = np.ones((7, len(head)), np.int8 if head.kind == "flags" else np.float32)
+        one = a_sequence(name, labels={"pain": labels})
+        sources.append(a_cache(tmp_path / name, one, header=Header("body_25", (head,))))
+    with pytest.raises(CacheError, match=r"has pain as .*: one cache must have the classes of all"):
+        merge(sources, tmp_path / "c")
 
 
 @pytest.mark.parametrize("header", [BODY, WIDER])

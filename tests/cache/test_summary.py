@@ -9,7 +9,7 @@ from small_caches import BODY_AND_FACE, CLASSES, HEADS, a_cache, a_recording, a_
 
 from skelemo.cache.shard import Header, Shard
 from skelemo.cache.store import open_cache
-from skelemo.cache.summary import as_plain, by_recording, labeled, overall, provenance
+from skelemo.cache.summary import as_plain, by_recording, hours, labeled, overall, provenance
 from skelemo.cli import main
 
 
@@ -107,3 +107,10 @@ def test_cache_info_as_json_has_every_recording(cache):
 def test_cache_ls_reads_no_frame_either(cache):
     done = CliRunner().invoke(main, ["cache", "ls", str(cache.paths[0]), "--sequences"])
     assert done.exit_code == 0, done.output
+
+
+def test_the_duration_needs_the_frame_rate_of_every_sequence(tmp_path):
+    a_cache(tmp_path, a_sequence("a", 90, fps=25.0), a_sequence("b", 60, fps=30.0))
+    assert hours(open_cache(tmp_path)) == pytest.approx((3.6 + 2) / 3600)
+    a_cache(tmp_path, a_sequence("c", 60))
+    assert hours(open_cache(tmp_path)) is None

@@ -1,12 +1,15 @@
 """Merges and swaps of people, on six frames small enough to check by eye: x of the only point, and the labels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from skelemo.annotations.registry import Annotation
-from skelemo.cache.corrections import Correction
+from skelemo.cache.corrections import Correction, Corrections
 from skelemo.cache.sequence import Sequence
 from skelemo.ingest.corrected import corrected
+from skelemo.ingest.plan import _with_corrections
 from skelemo.ingest.task import Task
 from skelemo.openpose.recording import Recording
 from skelemo.targets import VA, Head
@@ -117,3 +120,16 @@ def test_corrections_without_a_match_change_nothing_and_are_noted():
         "clip: correction ab12 (merge) not applied: person '7' does not occur",
         "clip: a correction of 0 is outside its frames",
     ]
+
+
+def test_a_label_may_be_given_to_a_person_without_any_in_data_with_shares():
+    rows = (Correction("clip", "set", "0", 1, 2, "expression", "sad"), Correction("gone", "wrong"))
+    shares, values = np.full((1, 3), 1 / 3, np.float32), np.zeros((1, 2), np.float32)
+    given = Annotation("clip", {"expression": shares, "va": values}, "", np.arange(1), person="1")
+    tasks = [Task(Recording(name, "/", name, ["0.json"] * 4), name, (given,), {}) for name in ("clip", "other")]
+    (clip, other), summary = _with_corrections(tasks, Corrections(Path("c.csv"), rows, "0" * 64), (MOOD, VA))
+    assert (clip.corrections, clip.shares) == (rows[:1], {"expression"})
+    assert other.corrections == ()
+    assert summary.endswith(", 1 for recordings not in these data)")
+    ((one,), _) = corrected([person("0", [1] * 4)], clip, (MOOD, VA))
+    np.testing.assert_array_equal(one.labels["expression"], [[NAN] * 3, [0, 1, 0], [0, 1, 0], [NAN] * 3])

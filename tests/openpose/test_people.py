@@ -326,3 +326,20 @@ def test_an_identity_is_a_non_negative_integer(tmp_path: Path, written: object, 
 
 def test_files_without_identities_have_none(tmp_path: Path) -> None:
     assert read(tmp_path, {0: frame(person(pose=points(25)), identified([-1]))}).identity is None
+
+
+def test_people_of_a_refused_file_are_left_out_with_their_identities(tmp_path: Path) -> None:
+    far = identified([5]) | {"face_keypoints_2d": points(70, 1e7)}
+    people = read(tmp_path, {0: frame(identified([4])), 1: frame(identified([8]), far), 2: frame(identified([6]))})
+    assert people.number.tolist() == [0, 2]
+    assert people.start.tolist() == [0, 1, 2]
+    assert len(people.keypoints) == 2
+    assert people.identity.tolist() == [4, 6]
+
+
+def test_clear_fractions_are_never_pixels_whatever_the_other_recordings_are(tmp_path: Path) -> None:
+    share = frame(person(pose=[0.5, 0.25, 0.9] * 25))
+    assert read(tmp_path / "a", {0: share}, prior=Guess(scale="pixels")).scale == "unit"
+    assert read(tmp_path / "b", {0: share}, prior=Guess(scale="signed")).scale == "signed"
+    corner = frame(person(pose=[0.5, 0.25, 0.9] * 3 + [0.0] * 66))
+    assert read(tmp_path / "c", {0: corner}, prior=Guess(scale="pixels")).scale == "pixels"
