@@ -100,6 +100,20 @@ def test_a_shorter_set_is_extended_by_at_most_two_rows(tmp_path: Path) -> None:
     )
 
 
+def test_a_set_two_rows_shorter_is_extended_by_its_last_label(tmp_path: Path) -> None:
+    expr(tmp_path / "EXPR_Set/Train_Set", "v", 4, 5)
+    va(tmp_path / "VA_Set/Train_Set", "v", "0,0", "0,0", "0,0", "0.5,0.5")
+    write(tmp_path / "AU_Set/Train_Set/v.txt", "AU12,AU1\n1,0\n0,1\n")
+    item = only(tmp_path)
+    assert item.labels["expression"].tolist() == [0, 1, 1, 1]
+    assert item.labels["au"].tolist() == [[0, 1], [1, 0], [1, 0], [1, 0]], "in the order of the head: AU1, AU12"
+
+
+def test_valence_and_arousal_are_told_apart_by_the_header(tmp_path: Path) -> None:
+    write(tmp_path / "VA_Set/Train_Set/v.txt", "arousal,valence\n0.25,-1\n")
+    assert only(tmp_path).labels["va"].tolist() == [[-1, 0.25]]
+
+
 def test_two_people_of_a_video_are_distinguished_by_suffix(tmp_path: Path) -> None:
     for name in ("10-60-1280x720_left", "10-60-1280x720_right"):
         expr(tmp_path / "EXPR_Set/Train_Set", name, 0)
@@ -251,6 +265,21 @@ def test_multi_task_lists_give_the_listed_frames(tmp_path: Path) -> None:
     assert first.at(np.array([3]))["expression"].tolist() == [-1]  # no drawing out between chosen frames
     assert (left.video, left.person, left.labels["expression"].tolist()) == ("video2", "left", [-1])
     assert third.splits == dict.fromkeys(("au", "expr", "split", "va"), "validation")
+
+
+@pytest.mark.parametrize("va", ["-5,0.5", "0.5,-5"])
+def test_an_image_with_half_a_pair_of_values_has_none(tmp_path: Path, va: str) -> None:
+    write(tmp_path / "train_set.txt", f"image,valence,arousal,expression\nv/00001.jpg,{va},0\nv/00002.jpg,0,1,0\n")
+    values = only(tmp_path).labels["va"]
+    assert np.isnan(values[0]).all()
+    assert values[1].tolist() == [0, 1]
+
+
+def test_the_people_of_a_video_are_in_one_list(tmp_path: Path) -> None:
+    write(tmp_path / "train_set.txt", "image,valence,arousal,expression\nv_left/00001.jpg,0,0,0\n")
+    write(tmp_path / "validation_set.txt", "image,valence,arousal,expression\nv_right/00001.jpg,0,0,0\n")
+    with pytest.raises(InputError, match=r"v: listed in .*train_set.txt and in .*validation_set.txt"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,21 @@ def test_corrections_of_a_merged_person_apply_to_the_remaining_one():
     )
     assert merged(rows) == {("one", "person2"): ("one", "person0"), ("one", "person1"): ("one", "person0")}
     assert list(label_edits(Corrections(Path("c.csv"), rows), HEADS)) == [("one", "person0"), ("two", "person2")]
+    later = [Correction("one", "merge", "person0", value="person1"), Correction("one", "merge", "person1", value="p2")]
+    assert merged(later) == {("one", "person1"): ("one", "person0"), ("one", "p2"): ("one", "person0")}
+    back = [Correction("one", "merge", "p1", value="p2"), Correction("one", "merge", "p2", value="p1")]
+    assert merged(back) == {("one", "p2"): ("one", "p1")}, "nobody is merged into himself"
+
+
+def test_a_corrected_value_keeps_its_sign_and_the_values_beside_it():
+    head = Head("va", "values", ("valence", "arousal"), -1, 1)
+    labels = {"va": np.float32([[0.5, 0.25], [0.5, 0.25]])}
+    row = Correction("one", "set", first=1, head="va", value="-0.75 -")
+    apply(label_edits(Corrections(Path("c.csv"), (row,)), [head])["one", ""], np.arange(2), labels)
+    assert labels["va"].tolist() == [[0.5, 0.25], [-0.75, 0.25]]
+
+
+def test_a_correction_without_a_frame_is_not_counted():
+    labels = {"mood": np.zeros(2, np.int16)}
+    assert edited([Correction("one", "set", first=5, last=9, head="mood", value="sad")], np.arange(2), labels) == 0
+    assert labels["mood"].tolist() == [0, 0]

@@ -1,5 +1,6 @@
 import time
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,35 @@ def test_the_common_folder_of_all_labels_is_ignored() -> None:
     assert match(labels("subject2/clip1", "clip9"), [("clip1", "json/clip1"), ("clip9", "json/clip9")]).unlabeled == (
         "json/clip1",
     )
+
+
+def test_a_folder_of_a_person_is_not_ignored_because_all_labels_share_it() -> None:
+    with pytest.raises(InputError, match="no label matches a recording"):
+        match(labels("anna/clip1", "anna/clip2"), [("clip1", "bob/clip1"), ("clip2", "bob/clip2")])
+    generic = labels("videos/clip1", "videos/clip2")
+    assert found(generic, ("clip1", "bob/clip1"), ("clip2", "bob/clip2")) == [["videos/clip1"], ["videos/clip2"]]
+
+
+def test_labels_of_the_pieces_of_a_long_recording_are_joined_in_order() -> None:
+    clips = [label("long_from65536"), label("long_from0")]
+    clips[0].labels[EXPRESSION.name][:] = 3
+    ((joined,),) = match(Annotations((EXPRESSION,), tuple(clips)), [("long", "long")]).annotations
+    assert (joined.video, joined.number.tolist(), joined.end.tolist()) == ("long", [0, 65536], [65535, 131071])
+    assert joined.at(np.array([0, 65535, 65536]))[EXPRESSION.name].tolist() == [0, 0, 3]
+    assert joined.mismatch(70_000) == "", "the last piece ends with the recording"
+
+
+def test_frames_of_pieces_keep_their_end_and_must_not_overlap() -> None:
+    def frames(video: str, first: int, last: int) -> Annotation:
+        return replace(label(video), number=np.array([first]), end=np.array([last]))
+
+    pieces = Annotations((EXPRESSION,), (frames("long_from65536", 65540, 65550), frames("long_from0", 5, 9)))
+    ((joined,),) = match(pieces, [("long", "long")]).annotations
+    assert (joined.number.tolist(), joined.end.tolist()) == ([5, 65540], [9, 65550])
+    assert "labels up to frame 65550" in joined.mismatch(65_000)
+    twice = Annotations((EXPRESSION,), (frames("long_from9", 9, 20), frames("long_from0", 5, 9)))
+    with pytest.raises(InputError, match="'long' is labeled twice"):
+        match(twice, [("long", "long")])
 
 
 def test_an_exact_name_is_preferred_and_two_loose_matches_are_refused() -> None:
