@@ -101,10 +101,10 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
     Returns
     -------
     dict
-        ``title`` and ``basis`` for a page; ``windows``, ``agreement`` (share of windows with the same emotion) and
-        ``rows``: for each emotion its name, the number of windows by true and by predicted affect, and the share of the
-        former that agree. ``labeled``: accuracy and UAR of both mappings against class labels, if any; those of the
-        true affect are an upper bound. None without windows or without the head `skelemo.targets.VA`.
+        ``windows``, ``agreement`` (share of windows with the same emotion) and ``rows``: for each emotion its name, the
+        number of windows by true and by predicted affect, and the share of the former that agree. ``labeled``: accuracy
+        and UAR of both mappings against class labels, if any; those of the true affect are an upper bound. None without
+        windows or without the head `skelemo.targets.VA`.
     """
     if VA not in heads:
         return None
@@ -128,9 +128,6 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
             for found in [metrics.confusion(labels[known], reading[known], len(names))]
         }
     return {
-        "title": "Valence and arousal mapped to emotions",
-        "basis": "Each pair is mapped to the nearest of seven prototypes (Russell & Mehrabian, 1977; neutral at the "
-        "origin). Indicative only: anger, fear and disgust are too close in this plane to be distinguished.",
         "windows": len(frame),
         "agreement": float(metrics.accuracy(matrix)),
         "rows": rows,

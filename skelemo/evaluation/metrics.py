@@ -101,14 +101,11 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
     if rows.shape != columns.shape or rows.ndim != 1:
         raise ValueError(f"truth {rows.shape} and predictions {columns.shape}: expected two arrays of equal length")
     for name, values in (("truth", rows), ("predictions", columns)):
-        if not values.size:
-            continue
-        if not np.issubdtype(values.dtype, np.integer):
-            raise ValueError(f"{name} are {values.dtype}, not class numbers")
-        if values.min() < 0 or values.max() >= classes:
-            raise ValueError(f"{name} from {values.min()} to {values.max()}; expected classes 0 to {classes - 1}")
+        if values.size and (values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= classes):
+            low, high = values.min(), values.max()
+            raise ValueError(f"{name}: {values.dtype} from {low} to {high}; expected class numbers 0 to {classes - 1}")
     cells = rows.astype(np.int64) * classes + columns.astype(np.int64)
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
 @METRICS.register("accuracy", Metric("classes", "confusion", "accuracy"))

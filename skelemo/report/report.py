@@ -1,7 +1,7 @@
 """Write a report on finished runs: a self-contained page, Markdown, CSV and LaTeX tables, and figures."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -152,7 +152,7 @@ def _write(
     drawn = []
     for done, group in enumerate(figures):
         progress(done, len(figures))
-        drawn.append(writer.draw(group))
+        drawn.append(tuple(map(writer.draw, group)))
     progress(len(figures), len(figures))
     content = page.Content(
         title=title,
@@ -207,9 +207,6 @@ class _Writer:
     def table(self, name: str, table: pd.DataFrame) -> None:
         self.text(name, (table if self.raw else safe_cells(table)).to_csv(index=False))
 
-    def draw(self, figures: Iterable[ReportFigure]) -> tuple[page.Drawn, ...]:
-        return tuple(map(self._draw, figures))
-
     def clean(self) -> None:
         """Remove files of an earlier report that this one did not write."""
         for stale in self.earlier - set(self.files):
@@ -222,7 +219,7 @@ class _Writer:
         self.files += files
         write_json(self.out / MANIFEST, {"skelemo": __version__, "files": sorted(self.earlier.union(self.files))})
 
-    def _draw(self, one: ReportFigure) -> page.Drawn:
+    def draw(self, one: ReportFigure) -> page.Drawn:
         stem = file_names([*self.stems, one.stem])[-1]  # stems contain names of outputs
         self.stems.append(stem)
         svg = to_svg(one.figure, one.caption, stem)

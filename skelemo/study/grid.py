@@ -184,8 +184,7 @@ def run_study(study: Study, out: Path, *, jobs: int = 1, progress: Progress = la
                     done += 1
                     progress(done, len(study.cells), f"{cell.name}{f': {reason}' if reason else ''}")
             except BaseException:
-                for future in running:
-                    future.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         with finished(out / "failures.json") as partial:
             partial.write_text(json.dumps(failures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

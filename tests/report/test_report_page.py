@@ -287,7 +287,7 @@ def test_updating_a_report_removes_stale_files(runs: list[Path], tmp_path: Path)
     assert left == {*json.loads((out / "report.json").read_text())["files"], "report.json", "notes.txt"}
 
 
-@pytest.mark.parametrize("where", ["report.page.html", "report.report._Writer._draw", "atomic.os.replace"])
+@pytest.mark.parametrize("where", ["report.page.html", "report.report._Writer.draw", "atomic.os.replace"])
 def test_a_killed_report_can_be_written_again(tmp_path: Path, run_folder: Callable[..., Path], where: str) -> None:
     run, out = run_folder(tmp_path / "run", heads=["expression"], **SMALL), tmp_path / "out"
     code = (
