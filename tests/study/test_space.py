@@ -1,0 +1,160 @@
+"""The space of a search: what is tried, what counts as the same search, and where values lie on the page."""
+
+from types import SimpleNamespace
+
+import optuna
+import pytest
+import yaml
+
+from skelemo.errors import InputError
+from skelemo.study import tune
+from skelemo.study.space import Choices, Range, read_search
+from skelemo.study.tune import Found
+from skelemo.study.tune_page import _place, _ticks, table
+
+BASE = {"data": "cache/one", "epochs": 2, "head": "expression"}
+
+
+def a_search(folder, space, base=None, **content):
+    file = folder / "search.yaml"
+    file.write_text(yaml.safe_dump({"base": BASE | (base or {}), "space": space, **content}, sort_keys=False))
+    return read_search(file)
+
+
+@pytest.mark.parametrize(
+    ("axis", "values"),
+    [
+        (Range(0.1, 0.5, log=False, step=0.1, whole=False), [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (Range(0.0, 1.0, log=False, step=0.4, whole=False), [0.0, 0.4, 0.8]),
+        (Range(1, 9, log=False, step=4, whole=True), [1, 5, 9]),
+        (Range(3, 6, log=False, step=None, whole=True), [3, 4, 5, 6]),
+        (Range(0.1, 0.5, log=False, step=None, whole=False), []),
+        (Choices(("adam", "sgd")), ["adam", "sgd"]),
+        (Choices((["joint"], {"lr": 0.1})), ['["joint"]', '{"lr": 0.1}']),
+    ],
+)
+def test_a_grid_has_both_ends_of_a_range_and_every_step_between(axis, values):
+    assert axis.grid() == pytest.approx(values) if isinstance(axis, Range) else axis.grid() == values
+
+
+def test_trials_draw_from_the_ranges_of_the_file(tmp_path):
+    space = {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "batch_size": {"low": 32, "high": 128, "step": 32}}
+    search = a_search(tmp_path, space | {"dropout": {"low": 0, "high": 1, "step": 0.25}}, {"arch": "ann"})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    for _ in range(30):
+        trial = study.ask()
+        drawn = {name: axis.suggest(trial, name) for name, axis in search.space.items()}
+        assert 1e-4 <= drawn["lr"] <= 0.1
+        assert drawn["batch_size"] in (32, 64, 96, 128)
+        assert isinstance(drawn["batch_size"], int)
+        assert drawn["dropout"] in (0, 0.25, 0.5, 0.75, 1)
+    kinds = trial.distributions
+    assert kinds["lr"] == optuna.distributions.FloatDistribution(1e-4, 0.1, log=True)
+    assert kinds["batch_size"] == optuna.distributions.IntDistribution(32, 128, step=32)
+
+
+def test_settings_that_vary_together_are_one_choice(tmp_path):
+    search = a_search(tmp_path, {"rate": [{"optimizer": "adam", "lr": 0.001}, {"optimizer": "sgd", "lr": 0.1}]})
+    first, second = search.space["rate"].grid()
+    assert search.settings({"rate": second}) == BASE | {"optimizer": "sgd", "lr": 0.1}
+    assert search.text("rate", first) == "adam"
+
+
+def test_a_search_moved_to_another_machine_is_the_same_and_another_space_is_not(tmp_path):
+    space = {"lr": {"low": 0.001, "high": 0.1}}
+    here = a_search(tmp_path, space)
+    there = a_search(tmp_path, space, {"data": "/elsewhere/one", "device": "cpu"}, trials=7, title="again")
+    assert here.identity == there.identity
+    others = [
+        a_search(tmp_path, {"lr": {"low": 0.001, "high": 0.2}}),
+        a_search(tmp_path, space, {"epochs": 3}),
+        a_search(tmp_path, space, sampler="random"),
+        a_search(tmp_path, space, fold=2),
+    ]
+    assert len({here.identity, *(other.identity for other in others)}) == 5
+
+
+def test_a_grid_tries_as_many_trials_as_it_has_cells_unless_fewer_are_given(tmp_path):
+    space = {"lr": [0.1, 0.01], "epochs": {"low": 2, "high": 4}}
+    assert a_search(tmp_path, space, sampler="grid").trials == 6
+    assert a_search(tmp_path, space, sampler="grid", trials=4).trials == 4
+    assert a_search(tmp_path, space, sampler="grid", trials=400).trials == 6
+    assert a_search(tmp_path, space).trials == 50
+    with pytest.raises(InputError, match="the grid has more than 10,000 trials"):
+        a_search(tmp_path, {"seed_of": [{"lr": x / 1000} for x in range(1, 202)], "epochs": {"low": 1, "high": 50}},
+                 sampler="grid")  # fmt: skip
+
+
+def found(search, *trials):
+    return Found(SimpleNamespace(get_trials=lambda deepcopy: list(trials)), search, None)
+
+
+def test_a_value_lies_on_its_axis_by_order_or_by_logarithm(tmp_path):
+    space = {
+        "lr": {"low": 1e-4, "high": 1e-2, "log": True},
+        "epochs": {"low": 2, "high": 10},
+        "optimizer": ["adam", "sgd"],
+    }
+    made = found(a_search(tmp_path, space))
+    assert [_place(made, "lr", x) for x in (1e-4, 1e-3, 1e-2)] == pytest.approx([0, 0.5, 1])
+    assert [_place(made, "epochs", x) for x in (2, 4, 10)] == [0, 0.25, 1]
+    assert _ticks(made, "optimizer") == [(0, "adam"), (1, "sgd")]
+    assert _ticks(made, "lr") == [(0, "0.0001"), (1, "0.01")]
+
+
+def test_the_table_has_a_row_for_each_trial_that_ended(tmp_path):
+    def trial(number, state, value=None, **attrs):
+        state = getattr(optuna.trial.TrialState, state)
+        return SimpleNamespace(
+            number=number, state=state, value=value, params={"lr": 0.01}, user_attrs=attrs, duration=None
+        )
+
+    trials = [
+        trial(0, "COMPLETE", 0.5, figures={"va_ccc": 0.5}),
+        trial(1, "PRUNED", 0.1),
+        trial(2, "FAIL", reason="=no"),
+    ]
+    trials += [trial(3, "FAIL", again=True), trial(4, "RUNNING"), trial(5, "COMPLETE", 0.5)]
+    made = found(a_search(tmp_path, {"lr": [0.01, 0.1]}), *trials)
+    rows = table(made).set_index("trial")
+    assert rows["ended"].to_dict() == {0: "scored", 5: "scored", 1: "ended early", 2: "failed"}
+    assert rows["score"].dropna().to_dict() == {0: 0.5, 5: 0.5}, "a pruned trial has no score"
+    assert rows.loc[2, "reason"] == "'=no", "no formula for a spreadsheet"
+    assert rows.loc[0, "validation_va_ccc"] == 0.5
+    assert made.best.number == 0, "the first of equals"
+    assert made.summary == "2 scored, 1 ended early, 1 failed"
+    assert made.failures == {"2": "=no"}
+
+
+def test_a_trial_whose_process_dies_is_repeated_twice_and_then_failed(monkeypatch):
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
+    monkeypatch.setattr(tune, "lives", lambda name: name == "alive")
+    for _ in range(3):
+        trial = study.ask()
+        trial.suggest_float("lr", 0, 1)
+        trial.set_user_attr("owner", "dead")
+        tune._requeue_dead(optuna, study, storage)
+    states = [
+        (trial.state.name, trial.user_attrs.get("again"), trial.user_attrs.get("reason")) for trial in study.trials
+    ]
+    assert states == [("FAIL", True, None), ("FAIL", True, None), ("FAIL", None, "its process died 3 times")]
+    assert len({trial.params["lr"] for trial in study.trials}) == 1, "with the same settings"
+    running = study.ask()
+    running.set_user_attr("owner", "alive")
+    tune._requeue_dead(optuna, study, storage)
+    assert study.trials[-1].state.name == "RUNNING"
+
+
+def test_a_trial_on_another_machine_is_dead_without_a_heartbeat(monkeypatch):
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
+    monkeypatch.setattr(tune, "lives", lambda name: None)
+    trial = study.ask()
+    trial.set_user_attr("owner", "elsewhere")
+    began = study.trials[0].datetime_start.timestamp()
+    for seconds, beat, state in ((599, 0, "RUNNING"), (1000, 500, "RUNNING"), (1101, 500, "FAIL")):
+        trial.set_user_attr("beat", began + beat)
+        monkeypatch.setattr(tune.time, "time", lambda seconds=seconds: began + seconds)
+        tune._requeue_dead(optuna, study, storage)
+        assert study.trials[0].state.name == state, seconds
