@@ -67,9 +67,9 @@ def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame,
             same = (mine == other_values) | (mine.isna() & other_values.isna())
             if not same.all():
                 at = int((~same).to_numpy().argmax())
+                found = f"{mine.tolist()[at]!r} and {other_values.tolist()[at]!r}"
                 raise InputError(
-                    f"{pair}: different {what}: row {at} has {column} {mine[at]!r} and {other_values[at]!r}: use the "
-                    "same data and split"
+                    f"{pair}: different {what}: row {at} has {column} {found}: use the same data and split"
                 )
 
 

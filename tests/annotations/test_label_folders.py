@@ -41,6 +41,12 @@ def test_folders_of_subsets_are_the_split_and_the_next_is_the_class(tmp_path: Pa
     ]
 
 
+def test_a_class_called_like_a_subset_is_a_class_beside_others(tmp_path: Path) -> None:
+    annotations = read_annotations("folders", tmp_path, named("test/deep/x", "wave/deep/y"))
+    assert annotations.heads[0].outputs == ("test", "wave")
+    assert [item.splits for item in annotations.items] == [{}, {}]
+
+
 def test_frames_without_a_stem_belong_to_their_folder(tmp_path: Path) -> None:
     (tmp_path / "happy").mkdir()
     (tmp_path / "sad/clip").mkdir(parents=True)

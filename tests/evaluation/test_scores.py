@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from skelemo.errors import InputError
 from skelemo.evaluation import metrics
-from skelemo.evaluation.bootstrap import RESAMPLES, resample
+from skelemo.evaluation.bootstrap import RESAMPLES, fine_resampling_groups, resample, resampling_groups
 from skelemo.evaluation.metrics import METRICS, Metric, main_metric, title_of, titles
 from skelemo.evaluation.scores import measure, score
 from skelemo.runs.predictions import outputs_of, truth_of
@@ -217,6 +217,20 @@ def test_clips_get_one_answer_the_mean_over_their_windows(predictions: Predictio
     assert found["accuracy"]["value"] == pytest.approx(reference.accuracy_score(truth, answers))
 
 
+def test_a_clip_of_two_folds_has_one_answer_in_each() -> None:
+    one = {"fold": 1, "subset": "validation", "sequence": "a", "video": "a", "subject": "", "frame": 0}
+    frame = pd.DataFrame([one, one | {"fold": 2}, one | {"sequence": "b", "video": "b"}])
+    frame = frame.assign(mood=["glad", "glad", "sad"], mood_predicted="", mood_p_glad=[0.9, 0.2, 0.2])
+    frame["mood_p_sad"] = 1 - frame["mood_p_glad"]
+    found = score(frame, [Head("mood", "classes", ("glad", "sad"))], clips=["mood"])["validation"]["mood"]
+    assert (found["windows"], found["confusion"]) == (3, [[1, 1], [0, 1]])
+
+
+def test_a_flag_is_predicted_from_a_probability_of_a_half() -> None:
+    head = Head("au", "flags", ("AU1",))
+    assert measure(head, np.int8([[1], [0]]), np.array([[0.5], [0.49]]))["f1_mean"] == 1
+
+
 def test_flags_are_scored_one_by_one_and_by_their_mean_with_missing_ones_masked() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(-1, 2, (400, 12)).astype(np.int8)
@@ -265,6 +279,69 @@ def test_intervals_by_histograms_are_those_of_naive_resampling(
     low, high = np.percentile(drawn, [2.5, 97.5])
     assert fast["low"] == pytest.approx(low, abs=0.15 * (high - low))
     assert fast["high"] == pytest.approx(high, abs=0.15 * (high - low))
+
+
+def test_histograms_are_exact_where_scores_have_few_values() -> None:
+    """So that their resamples differ from the metric by bins alone; the truth of some windows is unknown."""
+    rng = np.random.default_rng(0)
+    codes, predicted = rng.integers(0, 5, 300), rng.integers(0, 8, (300, 2)) / 7
+    series = rng.integers(-3, 4, (300, 2)) / 3
+    series[rng.random((300, 2)) < 0.2] = np.nan
+    flags = np.where(np.isnan(series), np.nan, series > 0)
+    classes = rng.integers(0, 2, 300)
+    for name, truth in (("auc", classes), ("calibration", classes), ("flag_auc", flags), ("spearman", series)):
+        metric = METRICS[name]
+        totals = [sums.sum(0)[None] for sums in metric.facts.sums(truth, predicted, codes, 5)]
+        found = [float(metric.facts.of_sums(total)[0]) for total in totals]
+        found = np.mean(found) if name == "auc" else found
+        np.testing.assert_allclose(np.squeeze(found), metric.function(truth, predicted), err_msg=name)
+
+
+def test_windows_with_an_unknown_truth_do_not_count_for_ranks() -> None:
+    truth = np.array([[1.0], [2], [np.nan], [3]])
+    predicted = np.array([[0.1], [0.2], [0.9], [0.3]])
+    assert METRICS["spearman"].function(truth, predicted).tolist() == [1]
+    flags = np.array([[0.0], [1], [np.nan], [1]])
+    assert METRICS["flag_auc"].function(flags, predicted).tolist() == [1]
+    assert np.isnan(METRICS["flag_auc"].function(flags * 0, predicted)).all(), "without a positive there is no area"
+
+
+def test_a_sure_prediction_is_in_the_last_bin_of_the_calibration() -> None:
+    assert METRICS["calibration"].function(np.array([0, 1]), np.array([[1.0, 0], [1, 0]])) == 0.5
+
+
+def test_the_order_of_windows_does_not_matter_for_metrics_without_sums(predictions: Predictions, monkeypatch) -> None:
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    METRICS.register("bias", Metric("values", "windows", "bias"))(lambda truth, predicted: (predicted - truth).mean(0))
+    frame = predictions(CLASSES, heads=["va"], subsets=["test"], subjects=20, videos=2, frames=10)
+    by_person = pd.factorize(frame["subject"])[0] / 20  # so that all of the spread is between people
+    frame["va_valence_predicted"] = frame["va_valence"] + by_person
+    sorted_rows, mixed = (
+        score(table, [VA], resamples=200)["test"]["va"]["bias_valence"]
+        for table in (frame, frame.sample(frac=1, random_state=0))
+    )
+    standard_error = by_person.std() / np.sqrt(20)
+    for found in (sorted_rows, mixed):
+        assert found["value"] == pytest.approx(0.475)
+        assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * standard_error, rel=0.2)
+
+
+def test_a_subject_and_a_video_of_one_name_are_two_groups() -> None:
+    frame = pd.DataFrame({"subject": ["ann", ""], "video": ["x", "ann"], "sequence": ["s", "t"]})
+    codes, kind = resampling_groups(frame)
+    assert (codes.tolist(), kind) == ([0, 1], "subject or video")
+
+
+@pytest.mark.parametrize(
+    ("subjects", "videos", "expected"),
+    [(10, 1, (10, "subject")), (9, 2, (18, "video")), (3, 3, (9, "sequence")), (0, 0, (0, ""))],
+)
+def test_of_too_few_subjects_videos_are_resampled(
+    predictions: Predictions, subjects: int, videos: int, expected: tuple
+) -> None:
+    frame = predictions(CLASSES, subsets=["test"], subjects=max(subjects, 1), videos=max(videos, 1), frames=2)
+    codes, kind = fine_resampling_groups(frame if subjects else frame[:0])
+    assert (len({*codes.tolist()}), kind) == expected
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:

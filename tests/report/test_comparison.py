@@ -6,7 +6,7 @@ import pytest
 import sklearn.metrics as reference
 
 from skelemo.evaluation.circumplex import PROTOTYPES, affect_reading
-from skelemo.report.comparison import compare, differing_settings, shared_settings
+from skelemo.report.comparison import compare, differing_settings, estimate_in, shared_settings
 from skelemo.report.describe import choice, chosen_epochs, split_name, subset_sizes
 from skelemo.report.ensemble import fuse
 from skelemo.runs.folder import Run, read_run
@@ -67,6 +67,53 @@ def test_only_runs_scored_on_the_same_windows_are_compared(run: Make) -> None:
     runs = [run(), run(caches=["cache/other"]), run(folds=2), run(subsets=["validation"]), run(simulated=False), run()]
     names = [[each.name for each in comparison.runs] for comparison in compare(runs)]
     assert names == [[runs[0].name, runs[5].name], *([each.name] for each in runs[1:5])]
+
+
+def test_scores_on_the_validation_subset_of_a_given_split_are_compared_separately(run: Make) -> None:
+    plain, scored = run(), run(settings={"given_validation": "score"})
+    assert len(compare([plain, scored])) == 2
+    assert "its validation subset is scored as the test subset" in split_name(scored)
+
+
+def test_a_mean_over_seeds_needs_a_score_of_each(run: Make) -> None:
+    runs = [run(seed=seed) for seed in (1, 2)]
+    runs[1].scores["test"]["expression"]["macro_f1"]["value"] = None  # type: ignore[index]  # a single class
+    (entry,) = compare(runs)[0].entries
+    assert entry.estimate("expression", "macro_f1") is None
+    assert entry.estimate("expression", "uar") is not None
+
+
+def test_of_several_seeds_in_a_run_the_mean_is_shown_beside_the_mean_prediction() -> None:
+    scored = {
+        "ccc_mean": {"value": 0.6, "low": 0.5, "high": 0.7},
+        "rmse_mean": {"value": 0.2},
+        "seed_mean": {"ccc_mean": {"mean": 0.5, "sd": 0.05}, "rmse_mean": {"mean": None, "sd": None}},
+        "seeds": {"0": {}, "1": {}, "2": {}},
+    }
+    found = estimate_in(scored, "ccc_mean")
+    assert (found.value, found.sd, found.together, found.low) == (0.5, 0.05, 0.6, None)
+    assert (found.spread, found.further) == ("± 0.050, 3 seeds", "together 0.600")
+    assert estimate_in(scored, "rmse_mean") is None
+    assert estimate_in(scored, "pearson_mean") is None
+
+
+def test_the_best_run_of_a_class_is_marked_unless_none_finds_it(run: Make) -> None:
+    runs = [run(seed=seed) for seed in (1, 2)]
+    for one, figures in zip(runs, ((0.25, 0), (0.5, 0)), strict=True):
+        for name, f1 in zip(("anger", "fear"), figures, strict=True):
+            one.scores["test"]["expression"]["per_class"][name]["f1"] = f1  # type: ignore[index]
+    (comparison,) = compare(runs)
+    assert comparison.best_f1(EXPRESSION, "anger") == 0.5
+    assert comparison.best_f1(EXPRESSION, "fear") is None
+    assert compare(runs[:1])[0].best_f1(EXPRESSION, "anger") is None
+
+
+def test_sizes_that_differ_between_folds_are_a_range(run: Make) -> None:
+    one = run(folds=2)
+    one.splits["folds"][1]["test"] = ["a"]
+    assert subset_sizes(one) == "60 train, 8 validation, 1 to 8 test, in each of 2 folds"
+    one.splits["folds"][1]["validation"] = []
+    assert "0 to 8 validation" in subset_sizes(one)
 
 
 @pytest.mark.parametrize("cache_hash", ["", None])

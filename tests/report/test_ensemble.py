@@ -75,6 +75,23 @@ def test_only_heads_that_all_runs_have_are_fused(pair: list[Run], tmp_path: Path
         fuse([one, other])
 
 
+def test_unlabeled_windows_are_fused_and_other_labels_refused(pair: list[Run]) -> None:
+    one, other = pair
+    for run in pair:
+        run.predictions.loc[run.predictions.index[::5], ["va_valence", "va_arousal"]] = np.nan
+    fused = fuse(pair)
+    assert fused.predictions["va_valence"].isna().sum() == one.predictions["va_valence"].isna().sum() > 0
+    other.predictions.loc[other.predictions.index[0], "va_valence"] = 0.125
+    with pytest.raises(InputError, match=r"different labels: row \d+ has va_valence nan and 0\.125"):
+        fuse(pair)
+
+
+def test_a_prediction_that_one_run_lacks_is_an_error(pair: list[Run]) -> None:
+    pair[1].predictions.loc[3, "va_arousal_predicted"] = np.nan
+    with pytest.raises(InputError, match="no ensemble of seed 1, seed 2: va lacks predictions in one of 2 tables"):
+        fuse(pair)
+
+
 def test_runs_on_other_windows_labels_or_classes_are_refused(
     pair: list[Run], tmp_path: Path, run_folder: RunFolder
 ) -> None:

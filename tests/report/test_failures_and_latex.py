@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from skelemo.report.comparison import compare
+from skelemo.report.comparison import Estimate, compare
 from skelemo.report.failures import group_figures, hardest
-from skelemo.report.latex import escape, every_run, paper
+from skelemo.report.latex import _cell, escape, every_run, paper
 from skelemo.report.report import write_report
 from skelemo.runs.folder import Run, read_run
-from skelemo.targets import EXPRESSION, VA
+from skelemo.targets import EXPRESSION, VA, Head
 
 SIZE = {"subjects": 5, "videos": 2, "frames": 6, "epochs": 4}
 
@@ -45,6 +47,33 @@ def test_of_values_the_largest_error_comes_first(run: Run) -> None:
     (_, by_video) = hardest(run, VA)
     assert [name for name, *_ in by_video.rows] == expected.index[:8].to_list()
     assert group_figures(run, VA)["windows"].sum() == 2 * len(test)
+
+
+def test_unknown_subjects_are_not_a_subject(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    one = read_run(run_folder(tmp_path / "unknown", know_subjects=False, **SIZE))
+    assert [found.column for found in hardest(one, EXPRESSION)] == ["video"]
+    assert set(group_figures(one, EXPRESSION)["column"]) == {"video"}
+
+
+def test_of_flags_the_share_that_is_right_counts_without_unlabeled_ones(run: Run) -> None:
+    head = Head("au", "flags", ("AU1", "AU2"))
+    columns = {
+        "au_AU1": [1, 1, 0],
+        "au_AU2": [0, np.nan, np.nan],
+        "au_AU1_p": [0.9, 0.4, 0.2],
+        "au_AU2_p": [0.6, 0.9, 0],
+    }
+    table = pd.DataFrame({"subject": ["ann", "ann", "bob"], "video": ["v", "v", "w"], **columns})
+    found = group_figures(replace(run, predictions=table.assign(subset="test")), head)
+    # ann: AU1 is right and AU2 wrong in her first window (1/2), AU1 wrong in her second (0); bob: AU1 is right
+    assert found[found["column"] == "subject"].set_index("group")["value"].to_dict() == {"ann": 0.25, "bob": 1}
+    assert found["windows"].tolist() == [2, 1, 2, 1]
+
+
+def test_negative_values_of_a_table_have_a_minus_sign(run: Run) -> None:
+    assert _cell(Estimate(-0.25, sd=0.125, of="3 seeds")) == r"$-$0.250 $\pm$ 0.125"
+    assert _cell(Estimate(-0.25, -0.5, 0.125), best=-0.25) == r"\textbf{$-$0.250} [$-$0.500, 0.125]"
+    assert _cell(None) == "--"
 
 
 def test_a_table_for_a_paper_has_booktabs_rules_and_escaped_names(run: Run) -> None:

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from skelemo.report import figures
-from skelemo.report.report_figures import run_figures
+from skelemo.report.comparison import Estimate
+from skelemo.report.report_figures import _bounds, run_figures
 from skelemo.report.style import save, shorten, to_svg
 from skelemo.runs.folder import read_run
 
@@ -109,6 +110,19 @@ def test_curves_of_folds_of_unequal_length_end_their_mean_with_the_shortest() ->
     assert (mean.get_ydata() == 2).all()
 
 
+def test_the_dot_of_a_curve_is_at_the_selected_epoch() -> None:
+    table = pd.DataFrame({"fold": 1, "epoch": range(4), "loss": [4.0, 2, 1, 3]})
+    line, dot = figures.curves(table, {"loss": "loss"}, "loss", {1: 2}).axes[0].get_lines()
+    assert line.get_xdata().tolist() == [1, 2, 3, 4]
+    assert (dot.get_xdata(), dot.get_ydata()) == ([3], [1])
+
+
+def test_seeds_have_a_line_of_one_standard_deviation_to_both_sides() -> None:
+    assert _bounds(Estimate(0.5, sd=0.125, of="3 seeds")) == (0.375, 0.625)
+    assert _bounds(Estimate(0.5, 0.25, 0.625)) == (0.25, 0.625)
+    assert np.isnan(_bounds(Estimate(0.5))).all()
+
+
 def test_long_names_keep_both_ends() -> None:
     assert shorten("a" * 24) == "a" * 24
     assert shorten("stgcnpp on joint and bone streams, seed 1", 20) == "stgcnpp on…s, seed 1"
@@ -142,7 +156,9 @@ def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folde
     run = read_run(run_folder(tmp_path / "long", subjects=1, videos=4, frames=2000, heads=["va"]))
     (figure,) = [figure for figure in run_figures(run, "r") if figure.stem == "r_va_timelines"]
     assert len(figure.figure.axes) == 6
-    assert len(figure.figure.axes[0].get_lines()[0].get_xdata()) <= 800
+    times = figure.figure.axes[0].get_lines()[0].get_xdata()
+    assert len(times) <= 800
+    assert (times[0], times[-1]) == (0, 19_980), "from the first frame to one of the last three of 2,000"
 
 
 def test_a_reliability_diagram_has_the_observed_frequency_in_each_tenth() -> None:

@@ -17,7 +17,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.mistakes import CLIP_FRAMES, find_mistakes, missing_groups, rows_of, visible_groups
 from skelemo.errors import InputError
 from skelemo.preprocess import Preparation
-from skelemo.report.mistakes import PAGE_BYTES, RUN_BYTES, gallery
+from skelemo.report.mistakes import PAGE_BYTES, RUN_BYTES, _describe, _labels, gallery
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.runs.importance import write_importance
@@ -125,6 +125,25 @@ def test_a_clip_describes_label_and_prediction(folder):
     assert played[0].description == told
     assert played[0].where.endswith(f"frame {worst['frame']:,}")
     assert played[1].description.startswith("valence ")
+
+
+def test_flags_and_values_are_described_by_their_worst_output():
+    window = {"au_AU1": [1], "au_AU2": [0], "au_AU1_p": [0.25], "au_AU2_p": [0.6]}
+    assert _describe(pd.DataFrame(window), UNITS) == "AU1 is present, predicted absent with probability 0.75"
+    window |= {"au_AU1": [np.nan]}
+    assert _describe(pd.DataFrame(window), UNITS) == "AU2 is absent, predicted present with probability 0.60"
+    head = Head("mood", "values", ("self-esteem", "energy"), -1, 1)
+    window = {"mood_self-esteem": [-0.5], "mood_energy": [np.nan], "mood_self-esteem_predicted": [0.25]}
+    described = _describe(pd.DataFrame(window | {"mood_energy_predicted": [0.1]}), head)
+    assert described == "self-esteem −0.50, predicted 0.25"
+
+
+def test_a_label_of_a_clip_is_that_of_all_its_frames():
+    clip = _labels(MOOD, np.array([1]), np.array([3]), 8)
+    assert clip.values.shape[0] == 8
+    assert (clip.values == clip.values[:1]).all()
+    frames = _labels(MOOD, np.array([1, 0]), np.array([3, 5]), 8)
+    assert frames.at.tolist() == [3, 5]
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,17 @@ def test_a_baseline_has_no_parameters_and_a_speed(run: Make) -> None:
     assert list(row.costs.values()) == ["–", "–", "31.4", "2 s"]
 
 
+def test_a_cost_that_one_run_lacks_has_no_mean(run: Make) -> None:
+    runs = [
+        run(seed=0, costs={"parameters": 1000, "flops": 10}),
+        run(seed=1, costs={"parameters": 3000, "flops": None}),
+    ]
+    whole, *_ = rows(compare(runs)[0], EXPRESSION)
+    assert (whole.costs["Parameters"], whole.costs["FLOPs"]) == ("2,000", "–")
+    fused = fuse(runs)
+    assert (fused.environment["parameters"], fused.environment["flops"]) == (4000, None)
+
+
 def test_different_devices_are_noted(run: Make) -> None:
     runs = [run(costs={"throughput": speed(9)}), run(arch="tcn", costs={"throughput": speed(9, "GPU", 256)})]
     text = costs_basis(compare(runs)[0])

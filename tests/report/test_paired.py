@@ -10,11 +10,13 @@ import sklearn.metrics as reference
 
 from skelemo.evaluation.bootstrap import RESAMPLES
 from skelemo.evaluation.paired import paired_difference
+from skelemo.evaluation.scores import score
 from skelemo.report.comparison import compare
 from skelemo.report.paired import compare_pairs, holm
 from skelemo.report.report import write_report
-from skelemo.runs.folder import read_run
-from skelemo.targets import EXPRESSION, VA
+from skelemo.runs.folder import read_json, read_run, write_json
+from skelemo.runs.predictions import write_predictions
+from skelemo.targets import EXPRESSION, VA, Head
 
 SIZE = {"subjects": 12, "videos": 1, "frames": 4, "epochs": 6}
 
@@ -91,6 +93,45 @@ def test_the_report_shows_the_importance_and_its_basis(runs: list[Path], tmp_pat
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")
         assert "the highest" in text
         assert "resampled together, by subject (12)" in text
+
+
+def test_clips_are_compared_by_their_mean_prediction(runs: list[Path]) -> None:
+    one, other = (read_run(path).windows for path in (runs[0], runs[2]))
+    found = paired_difference(one, other, EXPRESSION, "accuracy", clips=True)
+
+    def accuracy(table: pd.DataFrame) -> float:
+        clips = table.astype({"sequence": str, "expression": str}).groupby("sequence")
+        names = [f"expression_p_{name}" for name in EXPRESSION.outputs]
+        answer = clips[names].mean().idxmax(axis=1).str.removeprefix("expression_p_")
+        return float((answer == clips["expression"].first()).mean())
+
+    assert found.value == pytest.approx(accuracy(one) - accuracy(other))
+    assert found.value != pytest.approx(paired_difference(one, other, EXPRESSION, "accuracy").value)
+
+
+def test_a_run_scored_by_clip_is_not_paired_with_one_scored_by_window(runs: list[Path]) -> None:
+    windows, clips = read_run(runs[0]), read_run(runs[2])
+    clips.scores["test"]["expression"]["unit"] = "clip"  # type: ignore[index]  # read from JSON, so a dict
+    (comparison,) = compare([windows, clips])
+    assert compare_pairs(comparison, EXPRESSION) is None
+
+
+def test_a_run_on_fewer_classes_is_not_paired(
+    runs: list[Path], tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    """Its labels are the same, but a class that it does not know makes its task another."""
+    three = ("happiness", "sadness", "neutral")
+    some = [run_folder(tmp_path / f"{name}", arch=name, classes=three, **SIZE) for name in ("a", "b")]
+    one, other = map(read_run, some)
+    fewer = Head("expression", "classes", (*three, "contempt"))
+    heads = [fewer.to_json() if head.name == "expression" else head.to_json() for head in other.heads]
+    table = other.predictions.assign(expression_p_contempt=0.0)
+    write_predictions(some[1] / "predictions.parquet", table, [fewer, VA])
+    write_json(some[1] / "environment.json", read_json(some[1] / "environment.json") | {"heads": heads})
+    write_json(some[1] / "scores.json", score(table, [fewer, VA]))
+    (comparison,) = compare([one, read_run(some[1])])
+    assert compare_pairs(comparison, one.head("expression")) is None
+    assert compare_pairs(comparison, VA) is not None
 
 
 def test_runs_on_other_windows_are_not_paired(

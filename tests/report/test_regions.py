@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from skelemo.cli import main
 from skelemo.evaluation.scores import score
-from skelemo.report.regions import densities, error_map, region_errors, region_table
+from skelemo.report.regions import densities, error_map, pairs, region_errors, region_table
 from skelemo.report.report import write_report
 from skelemo.report.report_figures import run_figures
 from skelemo.runs.folder import read_json, read_run, write_json
@@ -35,6 +35,14 @@ def test_errors_by_region_are_those_worked_out_by_hand() -> None:
     assert table.loc["far, +valence", names].tolist() == pytest.approx([0.5, -0.5, 0, 0.9, 0.05])
     assert table.loc["far, −valence +arousal", names].tolist() == pytest.approx([1, 0, -1, -0.6, 0.6])
     assert table.loc["near, +arousal", names].isna().all()
+
+
+def test_windows_with_one_of_two_values_have_no_place(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    run = read_run(run_folder(tmp_path / "half", **SIZE))
+    run.predictions.loc[run.predictions.index[::4], "va_arousal"] = np.nan
+    truth, predicted = pairs(run, VA)
+    assert len(truth) == len(predicted) == run.windows["va_arousal"].notna().sum() < len(run.windows)
+    assert np.isfinite(truth).all()
 
 
 def test_regions_lie_in_the_range_of_the_head() -> None:
