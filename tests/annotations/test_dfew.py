@@ -56,6 +56,13 @@ def test_both_layouts_give_labels_and_folds(tmp_path: Path, authors: bool) -> No
     assert annotations.notes == ("folds without lists: 3, 4, 5",)
 
 
+def test_labels_without_0_and_7_count_from_1_as_in_the_release(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1}, clips={1: 1, 2: 6, 3: 2})
+    found = read(tmp_path)
+    assert [EMOTIONS[item.labels["expression"][0]] for item in found.items] == ["happiness", "disgust", "sadness"]
+    assert any("no label is 0 or 7, so labels count from 1 (happiness) to 7" in note for note in found.notes)
+
+
 def test_clips_match_with_and_without_their_zeros(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     matching = match(read(tmp_path), [("1", "clips/1"), ("00002", "clips/00002"), ("16372", "clips/16372")])
@@ -73,6 +80,7 @@ def test_votes_label_clips_without_a_fold(tmp_path: Path) -> None:
     )
     annotations = read(tmp_path)
     items = {item.video: item for item in annotations.items}
+    assert EMOTIONS[items["00002"].labels["expression"][0]] == "neutral", "the label of the fold, not anger"
     assert items["00004"].labels["expression"].tolist() == [-1]
     assert items["00004"].splits == {}
     assert items["00005"].labels["expression"].tolist() == [5]

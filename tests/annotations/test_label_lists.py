@@ -7,6 +7,7 @@ import openpyxl
 import pytest
 
 from skelemo.annotations import Annotations, read_annotations
+from skelemo.annotations.csv_table import _text
 from skelemo.annotations.lists import MAFW, ListName, parse_name
 from skelemo.annotations.options import Options
 from skelemo.errors import InputError
@@ -49,6 +50,12 @@ def test_lists_with_or_without_frame_counts_and_any_separator(tmp_path: Path, te
     found = read(form, tmp_path / "labels.csv")
     assert named(found) == {"a/x": "happiness", "b/y": "sadness"}
     assert all(item.number is None and item.splits == {} for item in found.items)
+
+
+def test_a_misspelled_label_is_named_with_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a/x happy\nb/y angerr\nc/z angerr\n")
+    with pytest.raises(InputError, match=r"labels.txt: 'angerr' \(line 2\): did you mean anger\? 2 videos"):
+        read("list", tmp_path / "labels.txt")
 
 
 def test_numbers_in_names_with_spaces_are_not_frame_counts(tmp_path: Path) -> None:
@@ -227,6 +234,12 @@ def test_a_spreadsheet_is_a_table_with_dates_numbers_and_empty_cells_as_text(tmp
     (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04 no")
     with pytest.raises(InputError, match=r"labels.xlsx: not a readable xlsx file"):
         read("table", tmp_path / "labels.xlsx")
+
+
+def test_a_cell_of_a_spreadsheet_is_read_as_in_a_csv_file() -> None:
+    """Some programs write the whole number 7 as 7.0, which is not another subject or class."""
+    cells = (7.0, 7, -1.0, 2.5, True, None, " NaN ", " a ")
+    assert [_text(cell) for cell in cells] == ["7", "7", "-1", "2.5", "1", "", "", "a"]
 
 
 def test_an_invalid_cell_of_a_spreadsheet_is_refused_with_its_row(tmp_path: Path) -> None:

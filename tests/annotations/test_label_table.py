@@ -176,6 +176,14 @@ def test_impossible_tables_are_refused_with_their_line(tmp_path: Path, text: str
         read(tmp_path, text)
 
 
+def test_a_subject_or_split_may_be_given_in_some_rows_of_a_video(tmp_path: Path) -> None:
+    text = "video,frame,subject,split,label\na,1,ann,,x\na,2,,test,x\nb,1,,,x\n"
+    assert [(item.subject, dict(item.splits)) for item in read(tmp_path, text).items] == [
+        ("ann", {"split": "test"}),
+        ("", {}),
+    ]
+
+
 def test_binary_content_is_not_a_csv_table(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_bytes(b"PK\x03\x04\xff\x00")

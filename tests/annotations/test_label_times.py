@@ -97,6 +97,15 @@ def test_integers_beyond_the_recording_are_queried(tmp_path: Path) -> None:
     assert frames(tmp_path, text, unit="frames") == [[0, 2000, 0], [2001, 4000, 1]]
 
 
+def test_an_interval_shorter_than_half_a_frame_labels_nothing(tmp_path: Path) -> None:
+    text = "video,start,end,label\nv,0.11,0.14,happy\nv,0.2,0.5,sad\n"  # 1.1 to 1.4 and 2 to 5 at 10 frames/s
+    assert frames(tmp_path, text) == [[2, 4, 1]]
+    items = read(tmp_path, text.replace("0.2,0.5", "40,50")).items
+    placed, outside = in_frames((items,), [Span("v", 0, 299, 10)])
+    assert outside == ["v"]
+    assert len(placed[0][0].number) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "options", "outside"),
     [

@@ -37,6 +37,14 @@ def test_the_card_has_the_facts_of_the_run_folder(tmp_path: Path, run_folder: Ca
     assert "`0000000000000000…`, `1111111111111111…`" in text
 
 
+def test_classes_that_are_rarely_recognized_are_a_limit(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    run = read_run(with_model(run_folder(tmp_path / "mine", heads=["expression"], **SIZE)))
+    for number, row in enumerate(run.shown["expression"]["per_class"].values()):
+        row["recall"] = (0.5, 0.25, None, 0.75, 0.0, 1.0, 0.5)[number]
+    assert "- Recall below 50 % for sadness, surprise (expression)." in run_card(run)
+    assert "live stream only provides the past" in run_card(run), "its reference is the whole clip"
+
+
 def test_a_folder_without_a_model_has_no_card(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     assert run_card(read_run(run_folder(tmp_path / "mine", **SIZE))) == ""
 

@@ -12,6 +12,7 @@ from small_caches import BODY_AND_FACE, a_cache, a_sequence
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.folder import read_run
+from skelemo.study import grid
 from skelemo.study.grid import read_study, run_study
 
 NOTHING = np.full(20, np.nan, np.float32)
@@ -102,6 +103,28 @@ def test_a_failed_cell_is_kept_apart_and_the_same_command_does_only_the_rest(tmp
     run_study(read_study(file), out, progress=lambda *how: told.append(how))
     assert told[0] == (2, 4, "2 finished before")
     assert {name: (out / "runs" / name / "scores.json").stat().st_mtime_ns for name in runs} == before
+
+
+def test_an_interrupted_study_begins_no_further_cell(tmp_path, cache, monkeypatch):
+    begun = []
+    monkeypatch.setattr(grid, "_train", lambda cell, *_: begun.append(cell.name) or "")
+
+    def stop(done, *_):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(read_study(a_study(tmp_path, cache, grid={"seed": [*range(50)]})), tmp_path / "out", progress=stop)
+    assert len(begun) < 50
+    assert not (tmp_path / "out" / "failures.json").exists()
+
+
+def test_a_study_of_which_every_cell_fails_has_no_report(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(grid, "_train", lambda cell, *_: f"{cell.name} failed")
+    outcome = run_study(read_study(a_study(tmp_path, cache, grid={"arch": ["ann", "svm"]})), tmp_path / "out")
+    assert (outcome.report, outcome.done) == (None, 0)
+    assert json.loads((tmp_path / "out" / "failures.json").read_text()) == {"ann": "ann failed", "svm": "svm failed"}
+    assert grid.summary(outcome, 2) == "0 of 2 cells trained, 2 cells failed"
 
 
 def test_a_folder_of_another_study_is_refused(tmp_path, cache):
