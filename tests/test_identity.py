@@ -134,3 +134,17 @@ def test_a_label_may_use_an_identity_of_the_files(tmp_path):
     cache = open_cache(tmp_path / "cache")
     assert cache.sequences["person"].tolist() == ["9"]
     assert cache.read().keypoints[[0, -1], 8, 0].round().tolist() == [1080, 300]
+
+
+def test_a_few_changes_in_a_short_recording_are_no_reason_to_ignore_identities():
+    found = identify(two(lambda t, i: (7, 9)[i if t < 4 else 1 - i], frames=8))
+    assert (found.by, found.note) == ("file", "")
+    assert sorted((one.identity, len(one)) for one in found.tracks) == [(7, 8), (9, 8)]
+
+
+def test_two_identities_are_never_joined_even_if_they_alternate_in_one_place():
+    frames = [[standing(300)] for _ in range(40)]
+    people = replace(people_of(frames), identity=np.arange(40) % 2 + 5)
+    found = identify(people, "file")
+    assert [(one.identity, len(one)) for one in found.tracks] in ([(5, 20), (6, 20)], [(6, 20), (5, 20)])
+    assert identify(people).by == "tracking"

@@ -511,3 +511,10 @@ def test_the_nearest_candidates_are_kept():
     kept = nearest(group, cost)
     for one in np.unique(group):
         assert sorted(cost[kept & (group == one)]) == sorted(cost[group == one])[:32]
+
+
+def test_a_much_smaller_person_does_not_continue_the_selection():
+    people = people_of([[standing(200)]] * 40 + [[standing(900, size=0.3, seed=3)]] * 60)
+    tracks = track(people)
+    assert sorted(map(len, tracks)) == [40, 60]
+    assert across(people, choose(people, tracks, "auto")) == [200]

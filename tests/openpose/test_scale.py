@@ -9,6 +9,7 @@ from openpose_json import frame, person, points, write_video
 from recordings import find_recordings
 
 from skelemo.openpose.people import Guess, People, RecordingError, read_people
+from skelemo.openpose.scale import to_pixels as without_torch
 from skelemo.preprocess import to_pixels
 from skelemo.skeleton import SCALES, layout
 
@@ -139,3 +140,12 @@ def test_to_pixels_inverts_openposes_scaling() -> None:
     expected = np.where(pixels[:, 2:] > 0, pixels, 0)
     np.testing.assert_allclose(found, np.stack([expected] * 3), atol=1e-3)
     assert found.dtype == np.float32
+    for mode in (1, 2):
+        np.testing.assert_allclose(without_torch(given[mode], list(MODES)[mode], (WIDTH, HEIGHT)), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("left", "scale"), [(-0.45, "unit"), (-0.55, "signed")])
+def test_half_of_a_face_may_be_outside_of_an_image_in_fractions(tmp_path: Path, left: float, scale: str) -> None:
+    face = [left, 0.1, 0.9] + [0.5, 0.25, 0.9] * 69
+    body = [0.0, 0.0, 0.0] + [0.5, 0.25, 0.9] * 24
+    assert read(tmp_path, frame(person(pose=body, face=face))).scale == scale

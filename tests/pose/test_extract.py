@@ -15,7 +15,7 @@ from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.openpose.files import NO_INFO, VideoInfo, parse_info
 from skelemo.pose import PROGRAMS, Options
-from skelemo.pose.extract import extract, find_videos, match_videos
+from skelemo.pose.extract import _facts, extract, find_videos, match_videos
 
 PERSON = {"pose_keypoints_2d": [float(1 + index) for index in range(75)]}
 
@@ -179,3 +179,19 @@ def test_recordings_find_their_videos_by_path_or_by_a_name_that_is_theirs_alone(
     recordings = ["one/take", "three/take", "two", "a/talk", "c/talk", "d/e"]
     found = {name: path.relative_to(tmp_path).as_posix() for name, path in match_videos(tmp_path, recordings).items()}
     assert found == {"one/take": "one.mp4", "two": "day/two.mkv", "a/talk": "a/talk.mp4"}
+
+
+def test_a_video_is_recognized_by_both_its_ends_and_its_size(tmp_path):
+    content = bytearray(3 << 20)
+    sources = []
+    for change in (None, 0, len(content) - 1):
+        changed = bytearray(content)
+        if change is not None:
+            changed[change] = 1
+        (tmp_path / "x.mp4").write_bytes(changed)
+        sources.append(_facts(tmp_path / "x.mp4", Options("openpose"))["source"])
+    (tmp_path / "x.mp4").write_bytes(content + b"\0")
+    sources.append(_facts(tmp_path / "x.mp4", Options("openpose"))["source"])
+    assert len(set(sources)) == 4
+    (tmp_path / "x.mp4").write_bytes(content)
+    assert _facts(tmp_path / "x.mp4", Options("openpose"))["source"] == sources[0]

@@ -5,8 +5,9 @@ import pytest
 
 from skelemo.errors import ConfigError
 from skelemo.simulate import Cast, crossing_people, long_clip, short_clip, simulate
-from skelemo.simulate.detection import torso_length
+from skelemo.simulate.detection import Camera, torso_length, visible
 from skelemo.simulate.emotions import NAMES
+from skelemo.simulate.scene import walk
 from skelemo.skeleton import BODY_25
 
 CLIPS = list(simulate(subjects=6, clips=1, frames=240, seed=4))
@@ -147,3 +148,34 @@ def test_emotions_are_recognizable_across_subjects_depending_on_difficulty():
     easy, hard = recognized(0.0), recognized(1.0)
     assert easy > 0.6
     assert hard < easy - 0.2
+
+
+def test_two_actors_are_on_the_sides_that_their_labels_name_and_in_one_subset():
+    cast = Cast(8, 0.5, 1)
+    pairs = [clip for clip in (long_clip(cast, number, 30) for number in range(40)) if len(clip.roles) == 2]
+    assert len(pairs) >= 2
+    for clip in pairs:
+        seen = {role.side: role.truth[role.truth[..., 2] > 0][:, 0].mean() for role in clip.roles}
+        assert seen["left"] < seen["right"]
+        assert {cast.split(role.subject) for role in clip.roles} == {clip.split}
+        assert len({role.subject for role in clip.roles}) == 2
+
+
+@pytest.mark.parametrize(
+    ("facing", "hidden", "face"),
+    [
+        (0.0, set(), True),
+        (1.0, {"LEar"}, True),  # turned to the own left: the camera sees the right side
+        (-1.0, {"REar"}, True),
+        (np.pi, {"Nose", "REye", "LEye"}, False),
+    ],
+)
+def test_the_head_hides_the_points_on_its_far_side(facing, hidden, face):
+    rng = np.random.default_rng(0)
+    person = walk(rng, Cast(5, 0.0).subject(0), 3, 30, start=(0.0, 0.0), speed=0.01, facing=facing)
+    camera = Camera(1920, 1080, 30, 1700.0, (0.0, 1.2, 3.5), 0.0)
+    pixels, depth = camera.project(person.points)
+    seen = visible(person.points, pixels, depth, camera)
+    head = ("Nose", "REye", "LEye", "REar", "LEar")
+    assert {name for name in head if not seen[:, BODY_25.index(name)].any()} == hidden
+    assert seen[:, 25:].all() == seen[:, 25:].any() == face
