@@ -184,7 +184,8 @@ def _against_pyg(batch: int, rounds: int, threads: int) -> None:
     found, frames, width = layout(), 48, 64
     edges = skeleton_graph(found, mirror=False).edge_index
     rows = torch.randn(batch * frames, len(found), 3)
-    dense, sparse = GraphConv(3, width, gcn_adjacency(found), norm=False), GCNConv(3, width)
+    dense, sparse = GraphConv(3, width, gcn_adjacency(found)), GCNConv(3, width)
+    dense.add_module("mix", dense.mix.linear)  # without batch norm
 
     def collated() -> None:
         together = Batch.from_data_list([Data(x=row, edge_index=edges) for row in rows])

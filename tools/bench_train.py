@@ -27,8 +27,7 @@ from skelemo.preprocess import Preparation
 from skelemo.render import SkeletonRenderer
 from skelemo.skeleton import COCO_18, DEFAULT_LAYOUT, Layout
 from skelemo.targets import EXPRESSION, VA, Head
-from skelemo.training.config import Config
-from skelemo.training.job import precision
+from skelemo.training.job import fast_precision
 
 #: Frames of a window, by architecture.
 CASES = {"resnet18": 1, "densenet121": 1, "stgcnpp": 48}
@@ -112,7 +111,7 @@ def _beside_published(batch: int, rounds: int, device: torch.device, note: str) 
     auto = "skelemo, precision: auto"
     calls = {"skelemo": lambda: ours(keypoints, mask)[_HEAD.name], "published form": lambda: theirs(grid)}
     networks: dict[str, nn.Module] = {"skelemo": ours, "published form": theirs}
-    if precision(Config.model_validate({"precision": "auto"}), device) == "bf16-mixed":
+    if fast_precision(device) == "bf16-mixed":
         networks[auto] = ours
 
         def in_half() -> Tensor:

@@ -20,7 +20,6 @@ from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts
 from skelemo.preprocess.calibration import scaled, without
-from skelemo.preprocess.prepare import CalibrationKind
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import count
@@ -114,14 +113,6 @@ class Corpus:
             shift=shift,
             scale_by=scale_by,
         )
-
-    def calibrated(self, mode: CalibrationKind, sequences: np.ndarray | None = None) -> "Corpus":
-        """See `skelemo.data.calibration.calibrated`."""
-        return calibrated(self, mode, sequences)
-
-    def standardized(self) -> "Corpus":
-        """See `skelemo.data.calibration.standardized`."""
-        return standardized(self)
 
     def placed(self, rows: Tensor) -> Tensor:
         """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, with ``reference: clip``."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skelemo.data.calibration import calibrated, people_of
 from skelemo.data.corpus import Corpus
-from skelemo.data.window import KEY_SPAN, Window
+from skelemo.data.window import KEY_SPAN, Window, rows_of
 from skelemo.data.windows import Gatherer
 from skelemo.preprocess import Clips, find_reference
 from skelemo.skeleton import Layout, Part
@@ -144,9 +144,7 @@ def _ruling(part: Part) -> list[int]:
 def _excerpt(corpus: Corpus, sequences: np.ndarray) -> tuple[Corpus, np.ndarray]:
     """A corpus of some sequences, and the new row ``[N]`` of each row of the corpus (-1: absent)."""
     table = corpus.sequences.iloc[sequences]
-    starts, lengths = (table[name].to_numpy(np.int64) for name in ("start", "length"))
-    ends = np.cumsum(lengths)
-    rows = np.repeat(starts - (ends - lengths), lengths) + np.arange(lengths.sum())
+    lengths, rows = table["length"].to_numpy(np.int64), rows_of(table)
     place = np.full(len(corpus), -1, np.int64)
     place[rows] = np.arange(len(rows))
     device = corpus.device
@@ -155,7 +153,7 @@ def _excerpt(corpus: Corpus, sequences: np.ndarray) -> tuple[Corpus, np.ndarray]
     by_frame = corpus.preparation.calibrate == "running"
     some = replace(
         corpus,
-        sequences=table.assign(start=ends - lengths),
+        sequences=table.assign(start=np.cumsum(lengths) - lengths),
         keypoints=corpus.keypoints[frame],
         reference=None if corpus.reference is None else corpus.reference[frame],
         seen=corpus.seen[frame],

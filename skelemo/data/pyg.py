@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch_geometric.data import Data, Dataset
 
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import load_corpus
-from skelemo.data.windows import Gatherer, Window, find_targets
+from skelemo.data.dataset import WindowDataset
+from skelemo.data.window import Window
 from skelemo.models.graph import skeleton_graph
 from skelemo.preprocess import Preparation
 
@@ -22,23 +22,11 @@ from skelemo.preprocess import Preparation
 class SkeletonGraphs(Dataset):
     """Labeled windows of a cache as graphs; see `as_pyg`."""
 
-    def __init__(
-        self,
-        cache: Cache,
-        window: Window,
-        preparation: Preparation,
-        sequences: np.ndarray,
-        every: int,
-        mirror: bool,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, windows: WindowDataset, mirror: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.corpus = load_corpus(cache, preparation)
-        self.gatherer = Gatherer(self.corpus, window)
-        self.graph = skeleton_graph(self.corpus.layout, mirror=mirror, frames=window.length)
-        self.targets = find_targets(
-            self.corpus, sequences, window, tuple(head.name for head in self.corpus.heads), every=every, seen_only=True
-        )
+        self.windows = windows
+        self.corpus, frames = windows.gatherer.corpus, windows.gatherer.window.length
+        self.graph = skeleton_graph(self.corpus.layout, mirror=mirror, frames=frames)
 
     @property
     def num_classes(self) -> int:
@@ -47,25 +35,22 @@ class SkeletonGraphs(Dataset):
 
     def len(self) -> int:
         """Number of windows."""
-        return len(self.targets)
+        return len(self.windows)
 
     def get(self, idx: int) -> Data:
         """One window."""
-        row = int(self.targets.row[idx])
-        keypoints, mask = self.gatherer.gather(torch.tensor([row], device=self.corpus.device))
-        labels = {
-            name: torch.as_tensor(values[[idx]]).to(torch.int64 if values.dtype.kind == "i" else torch.float32)
-            for name, values in self.targets.labels.items()
-        }
+        item = self.windows[idx]
+        labels = {head.name: item[head.name][None] for head in self.corpus.heads}
+        labels = {name: label.float() if label.is_floating_point() else label.long() for name, label in labels.items()}
         return Data(
-            x=keypoints.reshape(-1, keypoints.shape[-1]),
+            x=item["keypoints"].flatten(0, 1),
             edge_index=self.graph.edge_index,
             edge_type=self.graph.edge_type,
             part=self.graph.part,
             frame=self.graph.frame,
-            seen=mask[0][self.graph.frame],
+            seen=item["mask"][self.graph.frame],
             y=next(iter(labels.values())),
-            sequence=torch.as_tensor(self.corpus.sequence(np.array([row]))),
+            sequence=torch.as_tensor(self.corpus.sequence(item["row"][None].numpy())),
             **labels,
         )
 
@@ -101,6 +86,5 @@ def as_pyg(
     ``y``, and ``sequence [1]``, the row of ``cache.sequences``. Windows without a label, or without a visible point in
     their target frame, are left out.
     """
-    opened = cache if isinstance(cache, Cache) else open_cache(Path(cache))
-    rows = np.arange(len(opened.sequences)) if sequences is None else np.fromiter(sequences, int)
-    return SkeletonGraphs(opened, window or Window(), preparation or Preparation(), rows, every, mirror, **kwargs)
+    corpus = load_corpus(cache if isinstance(cache, Cache) else open_cache(Path(cache)), preparation)
+    return SkeletonGraphs(WindowDataset(corpus, window, sequences=sequences, every=every), mirror, **kwargs)

@@ -3,7 +3,7 @@
 Subjects and videos, with all views and copies, never cross subsets. A run's split is drawn once and stored.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -90,19 +90,23 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     order = np.argsort(sequences["id"].to_numpy(str), kind="stable")
     sequences, strata = sequences.iloc[order], strata[order]
     kind, _, argument = spec.partition(":")
-    makers: dict[str, Callable[[], list[np.ndarray]]] = {
-        "kfold": lambda: _kfold(_whole(spec, argument, least=2), sequences, strata, validation, seed),
-        "loso": lambda: _loso(sequences, strata, validation, seed),
-        "none": lambda: [_untested(sequences, strata, validation, seed)],
-        "holdout": lambda: [_holdout(_share(spec, argument), sequences, strata, validation, seed)],
-        "given": lambda: [
-            _given(column, sequences, strata, validation, seed) for column in _given_columns(argument, sequences)
-        ],
-    }
-    if kind not in makers:
+    ids, groups = sequences["id"].to_numpy(), groups_of(sequences)
+    if kind == "kfold":
+        k = _whole(spec, argument)
+        drawn = _folds(spread_evenly(groups, strata, k, seed), range(k))
+    elif kind == "loso":
+        drawn = _folds(groups, _subjects(sequences, groups))
+    elif kind == "holdout":
+        drawn = [np.where(_draw(_share(spec, argument), groups, strata, seed), "test", "train")]
+    elif kind == "none":
+        drawn = [np.full(len(ids), "train")]
+    elif kind == "given":
+        drawn = [_given(column, sequences, groups) for column in _given_columns(argument, sequences)]
+    else:
         raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K, loso, holdout:SHARE or none")
-    folds = tuple(_to_fold(subsets, sequences["id"].to_numpy()) for subsets in makers[kind]())
-    return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
+    drawn = [_with_validation(subsets, groups, strata, validation, seed) for subsets in drawn]
+    folds = (Fold(*(tuple(ids[subsets == subset].tolist()) for subset in SUBSETS)) for subsets in drawn)
+    return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", tuple(folds))
 
 
 #: Columns that group sequences: equal values stay in one subset.
@@ -126,43 +130,24 @@ def groups_of(sequences: pd.DataFrame) -> np.ndarray:
     return connected_components(graph, directed=False)[1][:count]
 
 
-def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> list[np.ndarray]:
-    groups = groups_of(sequences)
-    tests = spread_evenly(groups, strata, k, seed)
-    return [
-        _choose_validation(np.where(tests == fold, "test", "train"), groups, strata, validation, seed)
-        for fold in range(k)
-    ]
+def _folds(part: np.ndarray, order: Iterable[int]) -> list[np.ndarray]:
+    """One fold for each part, which is its test subset."""
+    return [np.where(part == number, "test", "train") for number in order]
 
 
-def _loso(sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> list[np.ndarray]:
-    """One fold per subject, with its sequences as the test subset."""
+def _subjects(sequences: pd.DataFrame, groups: np.ndarray) -> list[int]:
+    """The groups in the order of their subjects; raises `ConfigError` for a sequence without a subject."""
     nameless = sequences["id"][sequences["subject"] == ""]
     if len(nameless):
         raise ConfigError(
             f"split loso: {len(nameless):,} of {len(sequences):,} sequences have no subject, e.g. "
             f"{nameless.iloc[0]!r}: add subjects to the label table's column subject, or use kfold:K"
         )
-    groups = groups_of(sequences)
-    return [
-        _choose_validation(np.where(groups == group, "test", "train"), groups, strata, validation, seed)
-        for group in dict.fromkeys(groups[np.argsort(sequences["subject"].to_numpy(str), kind="stable")].tolist())
-    ]
+    return list(dict.fromkeys(groups[np.argsort(sequences["subject"].to_numpy(str), kind="stable")].tolist()))
 
 
-def _holdout(share: float, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
-    groups = groups_of(sequences)
-    subsets = np.where(_draw(share, groups, strata, seed), "test", "train")
-    return _choose_validation(subsets, groups, strata, validation, seed)
-
-
-def _untested(sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
-    """No test subset."""
-    subsets = np.full(len(sequences), "train", object)
-    return _choose_validation(subsets, groups_of(sequences), strata, validation, seed)
-
-
-def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
+def _given(column: str, sequences: pd.DataFrame, groups: np.ndarray) -> np.ndarray:
+    """The subsets of a column, "" for none; raises `ConfigError` for unknown or leaking ones."""
     subsets = np.array([splits.get(column, "") for splits in sequences["splits"]])
     for subset in sorted(set(subsets.tolist()) - {*SUBSETS, ""}):
         raise ConfigError(f"split given:{column}: a sequence is marked {subset!r}; expected {', '.join(SUBSETS)}")
@@ -170,7 +155,6 @@ def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation:
         raise ConfigError(
             f"split given:{column}: no labeled sequence is marked 'train' (subsets: {', '.join(SUBSETS)})"
         )
-    groups = groups_of(sequences)
     marked = pd.DataFrame({"group": groups, "subset": subsets})[subsets != ""].drop_duplicates()
     leaking = marked[marked.duplicated("group")]
     if len(leaking):
@@ -179,7 +163,7 @@ def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation:
             f"split given:{column}: {_reason(members, column)} is in more than one subset, so the test subset would "
             "leak; fix the split column, omit the subject column, or use kfold:K"
         )
-    return subsets if (subsets == "validation").any() else _choose_validation(subsets, groups, strata, validation, seed)
+    return subsets
 
 
 def _reason(members: pd.DataFrame, column: str) -> str:
@@ -204,11 +188,11 @@ def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
     return columns
 
 
-def _choose_validation(
+def _with_validation(
     subsets: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
-    """Move a share of the training subset to the validation subset."""
-    if not share:
+    """Move a share of the training subset to the validation subset, unless there is one."""
+    if not share or (subsets == "validation").any():
         return subsets
     train = np.flatnonzero(subsets == "train")
     if len(np.unique(groups[train])) < 2:
@@ -262,14 +246,9 @@ def spread_evenly(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> 
     return random.permutation(k)[subset_of][group]
 
 
-def _to_fold(subsets: Iterable[str], ids: np.ndarray) -> Fold:
-    named = np.asarray(subsets)
-    return Fold(*(tuple(ids[named == subset].tolist()) for subset in SUBSETS))
-
-
-def _whole(spec: str, text: str, *, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"split {spec!r}: expected a whole number of at least {least} after the colon, e.g. kfold:10")
+def _whole(spec: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise ConfigError(f"split {spec!r}: expected a whole number of at least 2 after the colon, e.g. kfold:10")
     return int(text)
 
 

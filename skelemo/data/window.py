@@ -65,8 +65,14 @@ def target_rows(sequences: pd.DataFrame, window: Window, every: int = 1) -> np.n
     start, length = (sequences[name].to_numpy() for name in ("start", "length"))
     if window.sampling == "clip":
         return np.asarray(start + length // 2)
-    within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    return (np.repeat(start, length) + within)[within % every == 0]
+    rows = rows_of(sequences)
+    return rows[(rows - np.repeat(start, length)) % every == 0]
+
+
+def rows_of(sequences: pd.DataFrame) -> np.ndarray:
+    """All rows of some sequences, one sequence after the other."""
+    start, length = (sequences[name].to_numpy(np.int64) for name in ("start", "length"))
+    return np.repeat(start - (np.cumsum(length) - length), length) + np.arange(length.sum())
 
 
 def window_frames(

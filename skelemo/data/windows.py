@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.novelty import novel_frames
-from skelemo.data.window import Window
+from skelemo.data.window import Window, rows_of, target_rows
 from skelemo.targets import Head
 
 
@@ -30,6 +31,12 @@ class Targets:
 
     def __getitem__(self, keep: np.ndarray) -> "Targets":
         return Targets(self.row[keep], {name: labels[keep] for name, labels in self.labels.items()})
+
+    def sample(self, most: int, seed: int) -> "Targets":
+        """At most so many of the windows, at random, in order."""
+        if len(self) <= most:
+            return self
+        return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:most])]
 
 
 def find_targets(
@@ -52,20 +59,19 @@ def find_targets(
     steps : ``[N]`` of the whole corpus, see `skelemo.data.novelty`: choose as many targets at equal distances along the
         person's path instead of every n-th.
     """
-    if window.sampling == "clip":
-        targets = _clip_targets(corpus, sequences, heads)
+    chosen = corpus.sequences.iloc[sequences]
+    if steps is not None and len(chosen):
+        rows = rows_of(chosen)
+        rows = rows[novel_frames(steps[rows], chosen["length"].to_numpy(), every)]
     else:
-        rows = _rows_of(corpus, sequences)
-        if steps is not None and len(rows):
-            rows = rows[novel_frames(steps[rows], corpus.sequences["length"].to_numpy()[sequences], every)]
-        else:
-            start = corpus.sequences["start"].to_numpy()[corpus.sequence(rows)]
-            rows = rows[(rows - start) % every == 0]
+        rows = target_rows(chosen, window, every)
+    if window.sampling == "clip":
+        targets = Targets(rows, _clip_labels_of(corpus, chosen, heads))
+    else:
         targets = Targets(rows, {name: _at(corpus.labels[name], rows) for name in heads})
     keep = np.full(len(targets), not heads)
-    for head in corpus.heads:
-        if head.name in heads:
-            keep |= head.labeled(targets.labels[head.name])
+    for name in heads:
+        keep |= corpus.head(name).labeled(targets.labels[name])
     if seen_only:
         keep &= _anything_seen(corpus, targets, window)
     return targets[keep]
@@ -135,16 +141,11 @@ class Gatherer:
         return found, torch.ones_like(found, dtype=torch.bool)
 
 
-def _clip_targets(corpus: Corpus, sequences: np.ndarray, heads: tuple[str, ...]) -> Targets:
-    starts, lengths = (corpus.sequences[name].to_numpy()[sequences] for name in ("start", "length"))
-    rows = _rows_of(corpus, sequences)
-    index = np.repeat(np.arange(len(sequences)), lengths)
-    labels = {
-        head.name: clip_labels(head, _at(corpus.labels[head.name], rows), index, len(sequences))
-        for head in corpus.heads
-        if head.name in heads
+def _clip_labels_of(corpus: Corpus, sequences: pd.DataFrame, heads: tuple[str, ...]) -> dict[str, np.ndarray]:
+    rows, index = rows_of(sequences), np.repeat(np.arange(len(sequences)), sequences["length"])
+    return {
+        name: clip_labels(corpus.head(name), _at(corpus.labels[name], rows), index, len(sequences)) for name in heads
     }
-    return Targets(starts + lengths // 2, labels)
 
 
 def clip_labels(head: Head, labels: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
@@ -179,18 +180,11 @@ def labeled_as_clips(corpus: Corpus, head: Head) -> bool:
     labels = corpus.labels[head.name].cpu().numpy()
     known = head.labeled(labels)
     start, length = (corpus.sequences[name].to_numpy() for name in ("start", "length"))
-    long = np.repeat(length > 1, length)[1:]
     inside = np.ones(len(labels), bool)
     inside[start] = False
     values = np.nan_to_num(labels[:, None] if labels.ndim == 1 else labels, nan=-9.0)
-    changes = (values[1:] != values[:-1]).any(1) & inside[1:] & long
+    changes = (values[1:] != values[:-1]).any(1) & inside[1:]
     return bool((length > 1).any() and known.any() and not changes.any())
-
-
-def _rows_of(corpus: Corpus, sequences: np.ndarray) -> np.ndarray:
-    starts, lengths = (corpus.sequences[name].to_numpy()[sequences] for name in ("start", "length"))
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
 def _anything_seen(corpus: Corpus, targets: Targets, window: Window) -> np.ndarray:

@@ -6,7 +6,7 @@ torch_geometric takes seconds to import, so it is imported when the first graph 
 from __future__ import annotations
 
 from enum import IntEnum
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,9 @@ class EdgeType(IntEnum):
     LINK = 2  # joins two parts: face to head, hand to wrist
     MIRROR = 3  # joins a keypoint to its mirror image
     TIME = 4  # joins a keypoint to itself in the next frame
+
+
+Edges = dict[EdgeType, list[Limb]]
 
 
 def skeleton_graph(layout: Layout, *, mirror: bool = True, frames: int = 1) -> Data:
@@ -66,9 +69,9 @@ def skeleton_graph(layout: Layout, *, mirror: bool = True, frames: int = 1) -> D
     return ToUndirected(reduce="min")(graph)
 
 
-def hops(layout: Layout, *, mirror: bool = False) -> Tensor:
+def hops(layout: Layout) -> Tensor:
     """Shortest path lengths between keypoints, ``[V, V]`` int64; the graph is always connected."""
-    return torch.from_numpy(_distances(_matrix(len(layout), _pairs(layout, mirror)))).long()
+    return torch.from_numpy(_distances(_matrix(len(layout), _edges(layout, mirror=False)))).long()
 
 
 def center(layout: Layout) -> int:
@@ -140,7 +143,7 @@ def parents(layout: Layout) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in layout.parts:
-        matrix = _matrix(len(part), _pairs(Layout(part.name, (part,)), mirror=False))
+        matrix = _matrix(len(part), _edges(Layout(part.name, (part,)), mirror=False))
         start = layout.slices[part.name].start
         distance = _distances(matrix)[part.index(part.root)]
         for keypoint in range(len(part)):
@@ -150,25 +153,24 @@ def parents(layout: Layout) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _edges(layout: Layout, mirror: bool) -> dict[EdgeType, list[Limb]]:
+def _edges(layout: Layout, mirror: bool) -> Edges:
     """The edges of one frame by type, each pair once."""
-    edges: dict[EdgeType, list[Limb]] = {EdgeType.LIMB: list(layout.limbs), EdgeType.TIE: [], EdgeType.LINK: []}
+    edges: Edges = {EdgeType.LIMB: list(layout.limbs), EdgeType.TIE: [], EdgeType.LINK: []}
     for part in layout.parts:
         edges[EdgeType.TIE] += _named(part.ties, layout, part, part)
         if layout.body:  # face to head, hands to wrists
             edges[EdgeType.LINK] += _named(part.links, layout, layout.body, part)
-    known = [pair for pairs in edges.values() for pair in pairs]
-    edges[EdgeType.LINK] += _bridges(layout, known)
+    edges[EdgeType.LINK] += _bridges(layout, edges)
     if mirror:
-        joined = {frozenset(pair) for pair in known}
+        joined = {frozenset(pair) for pair in chain(*edges.values())}
         twins = [(a, b) for a, b in enumerate(layout.mirror) if a < b and frozenset((a, b)) not in joined]
         edges[EdgeType.MIRROR] = twins
     return edges
 
 
-def _bridges(layout: Layout, known: list[Limb]) -> list[Limb]:
+def _bridges(layout: Layout, edges: Edges) -> list[Limb]:
     """Edges between the roots of disconnected components, in a chain, so that the graph is connected."""
-    piece = np.isfinite(_distances(_matrix(len(layout), known))).argmax(1)  # the first keypoint of the component
+    piece = np.isfinite(_distances(_matrix(len(layout), edges))).argmax(1)  # the first keypoint of the component
     roots = [layout.slices[part.name].start + part.index(part.root) for part in layout.parts]
     firsts = {int(piece[node]): node for node in reversed([*roots, *range(len(layout))])}
     return list(pairwise(sorted(firsts.values())))
@@ -184,13 +186,9 @@ def _named(pairs: str, layout: Layout, first: Part, second: Part) -> list[Limb]:
     return found
 
 
-def _pairs(layout: Layout, mirror: bool) -> list[Limb]:
-    return [pair for pairs in _edges(layout, mirror).values() for pair in pairs]
-
-
-def _matrix(size: int, pairs: list[Limb]) -> np.ndarray:
-    """Symmetric 0/1 matrix of the pairs."""
-    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
+def _matrix(size: int, edges: Edges) -> np.ndarray:
+    """Symmetric 0/1 matrix of the edges."""
+    rows, columns = np.array([*chain(*edges.values())], dtype=int).reshape(-1, 2).T
     matrix = np.zeros((size, size))
     matrix[rows, columns] = matrix[columns, rows] = 1
     return matrix

@@ -28,9 +28,7 @@ def activate(head: Head, raw: Tensor) -> Tensor:
     """Output activation of a head: tanh scaled to [low, high] for values, identity for logits."""
     if head.kind != "values":
         return raw
-    if (head.low, head.high) == (-1, 1):
-        return torch.tanh(raw)
-    return head.low + (head.high - head.low) * (torch.tanh(raw) + 1) / 2
+    return (head.low + head.high) / 2 + (head.high - head.low) / 2 * torch.tanh(raw)
 
 
 def probabilities(head: Head, output: Tensor) -> Tensor:
@@ -61,3 +59,9 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over visible frames: ``values [B, T, F]``, ``mask [B, T]`` → ``[B, F]``; zero without visible frames."""
     weights = mask.to(values.dtype).unsqueeze(-1)  # [B, T, 1]
     return (values * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def fixed_shapes(mask: Tensor, training: bool) -> bool:
+    """Whether shapes must not depend on a mask: when exported or compiled for inference, and on the meta device."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return mask.is_meta or (traced and not training)

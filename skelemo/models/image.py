@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, unknown
-from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.heads import Heads, fixed_shapes, masked_mean
 from skelemo.models.registry import Spec, entry, register
 from skelemo.models.weights import load_weights, official_file, read_weights
 from skelemo.render import SkeletonRenderer
@@ -89,7 +89,7 @@ class ImageEncoder(nn.Module):
         images = self.renderer(keypoints[..., :3], frame_size)  # [B T, 3, H, W]
         images = ((images - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
         seen = mask.flatten()
-        if self._keeps_every_frame(mask):
+        if fixed_shapes(mask, self.training):
             features = self.backbone(images).masked_fill(~seen.unsqueeze(-1), 0)
         else:
             features = images.new_zeros(len(seen), self.out_features)
@@ -103,11 +103,6 @@ class ImageEncoder(nn.Module):
             # Batch norm rejects a single value per channel, as one small image has in the last stage.
             return self.backbone(images.repeat(2, 1, 1, 1))[:1]
         return self.backbone(images)
-
-    def _keeps_every_frame(self, mask: Tensor) -> bool:
-        """Whether shapes must not depend on the mask: when exported or compiled, and on the meta device."""
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        return mask.is_meta or (traced and not self.training)
 
 
 class ImageNetwork(nn.Module):
@@ -123,14 +118,9 @@ class ImageNetwork(nn.Module):
         """``{head: tensor}`` of keypoints ``[B, T, V, C]``, mask ``[B, T]`` and frame size ``[B, 2]``."""
         return self.heads(self.dropout(masked_mean(self.encoder(keypoints, mask, frame_size), mask)))
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Trainable parameters: ``backbone``, which may have its own learning rate, and ``heads``."""
-        parts = {"backbone": self.encoder, "heads": self.heads}
-        return {name: [p for p in part.parameters() if p.requires_grad] for name, part in parts.items()}
-
     def backbone_parameters(self) -> list[nn.Parameter]:
         """Trainable parameters of the backbone, for a learning rate of their own."""
-        return self.groups()["backbone"]
+        return [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
 
 
 #: Builders of the registered backbones, ``build(classes=0) -> Backbone``, by architecture.

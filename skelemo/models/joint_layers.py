@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.heads import Heads, fixed_shapes, masked_mean
 from skelemo.models.registry import Spec
 from skelemo.models.streams import Streams
 
@@ -35,11 +35,12 @@ class Frames:
 
     @classmethod
     def of(cls, mask: Tensor, training: bool) -> "Frames":
-        """The frames of a mask ``[B, T]``; its values are not inspected when compiled for inference or exported."""
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if mask.is_meta or (traced and not training):
+        """The frames of a mask ``[B, T]``."""
+        if fixed_shapes(mask, training):
             return cls(mask)
-        return _inspect(mask, training)
+        if bool(mask.all()):
+            return cls(mask, complete=True)
+        return cls(mask, mask.flatten().nonzero().squeeze(1) if training and bool(mask.any()) else None)
 
     def pack(self, grid: Tensor) -> Tensor:
         """``[B, T, …]`` to rows ``[n, …]``."""
@@ -63,15 +64,6 @@ class Frames:
         seen = nn.functional.pad(self.seen, (0, missing)).unflatten(1, (-1, stride)).any(2)
         rows = None if self.rows is None else seen.flatten().nonzero().squeeze(1)
         return Frames(seen, rows, self.complete)
-
-
-def _inspect(mask: Tensor, training: bool) -> Frames:
-    """The frames of a mask, from its values."""
-    if bool(mask.all()):
-        return Frames(mask, complete=True)
-    if not training or not bool(mask.any()):
-        return Frames(mask)
-    return Frames(mask, mask.flatten().nonzero().squeeze(1))
 
 
 class FrameNorm(nn.BatchNorm1d):
@@ -111,27 +103,19 @@ class LinearNorm(nn.Module):
 
 
 class GraphConv(nn.Module):
-    """Convolution over one or more adjacency matrices: ``y = Σₖ Aₖᵀ x Wₖ + b`` for rows ``[n, V, C]``.
+    """Convolution over one or more adjacency matrices and batch norm: ``y = Σₖ Aₖᵀ x Wₖ + b`` for rows ``[n, V, C]``.
 
-    With one symmetric matrix this equals torch_geometric's ``GCNConv`` on a graph shared by all rows.
+    With one symmetric matrix the convolution equals torch_geometric's ``GCNConv`` on a graph shared by all rows.
 
     Parameters
     ----------
     adjacency : ``[K, V, V]``; ``A[k, u, v]`` is the weight from keypoint u to keypoint v.
     learnable : the matrices are parameters, initialized as given (ST-GCN++).
     importance : the matrices are constant, each multiplied by a parameter of its shape (ST-GCN's edge importance).
-    norm : add batch norm.
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        adjacency: Tensor,
-        *,
-        learnable: bool = False,
-        importance: bool = False,
-        norm: bool = True,
+        self, inputs: int, outputs: int, adjacency: Tensor, *, learnable: bool = False, importance: bool = False
     ) -> None:
         super().__init__()
         self.adjacency: Tensor
@@ -140,8 +124,7 @@ class GraphConv(nn.Module):
         else:
             self.register_buffer("adjacency", adjacency.clone())
         self.importance = nn.Parameter(torch.ones_like(adjacency)) if importance else None
-        mix = LinearNorm if norm else nn.Linear
-        self.mix = mix(len(adjacency) * inputs, outputs)
+        self.mix = LinearNorm(len(adjacency) * inputs, outputs)
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[n, V, inputs]`` to ``[n, V, outputs]``."""

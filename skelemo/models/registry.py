@@ -118,13 +118,11 @@ def create(
 def _require_usable(chosen: plugins.Entry[Facts], network: nn.Module, spec: Spec) -> None:
     """Test another package's network on two windows.
 
-    Raises `ConfigError`: not a module, uninitialized parameters, an error in forward, or outputs of the wrong shape.
+    Raises `ConfigError`: not a module, an error in forward, or outputs of the wrong shape.
     """
     name = chosen.name
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{name} returned {type(network).__name__}; expected a torch.nn.Module")
-    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in network.parameters()):
-        raise ConfigError(f"{name} has lazy layers: expected layers with explicit sizes")
     keypoints = torch.rand(2, spec.frames, len(spec.layout), spec.channels)
     inputs: list[Tensor | None] = [keypoints, torch.ones(2, spec.frames, dtype=torch.bool)]
     training = network.training

@@ -20,6 +20,7 @@ from skelemo.skeleton import SCALES, Layout
 Coordinates = Literal["parts", "frame"]
 ReferenceKind = Literal["clip", "window"]
 CalibrationKind = Literal["none", "track", "running"]
+StandardizeKind = Literal["none", "dataset"]
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,14 @@ class Preparation:
     causal: bool = False
     calibrate: CalibrationKind = "none"
     typical: tuple[tuple[float, ...], ...] = ()
-    standardize: Literal["none", "dataset"] = "none"
+    standardize: StandardizeKind = "none"
     standard: tuple[tuple[float, ...], ...] = ()
     source: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        kinds = (
-            *(("coordinates", Coordinates), ("reference", ReferenceKind), ("calibrate", CalibrationKind)),
-            ("standardize", Literal["none", "dataset"]),
-        )
-        for name, kind in kinds:
+        for name, kind in _KINDS.items():
             if getattr(self, name) not in get_args(kind):
-                raise unknown(name, str(getattr(self, name)), get_args(kind))
+                raise unknown(name, getattr(self, name), get_args(kind))
         for name, (kinds, most) in _RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, kinds) or isinstance(value, bool) is not (kinds is bool) or not 0 <= value <= most:
@@ -107,6 +104,12 @@ def _rows(name: str, rows: Any, width: int) -> tuple[tuple[float, ...], ...]:
     return found
 
 
+_KINDS: dict[str, Any] = {
+    "coordinates": Coordinates,
+    "reference": ReferenceKind,
+    "calibrate": CalibrationKind,
+    "standardize": StandardizeKind,
+}
 _RANGES: dict[str, tuple[Any, float]] = {
     "min_confidence": ((float, int), 1),
     "max_gap": (int, 1_000_000),
@@ -170,7 +173,8 @@ def prepare(
         flat = to_pixels(flat, size.repeat_interleave(frames, 0), units)
     flat = torch.where(there, clean(flat, clips, settings), 0)
     if settings.coordinates == "frame":
-        size = torch.where((size > 0).all(-1, keepdim=True), size, seen_size(flat.unflatten(0, (batch, frames))))
+        extent = flat[..., :2].unflatten(0, (batch, frames)).amax((1, 2)).clamp(min=1)
+        size = torch.where((size > 0).all(-1, keepdim=True), size, extent)
     sizes = size[:, None].expand(batch, frames, 2).flatten(0, 1)  # torch.export follows this for any length
     reference = find_reference(flat, clips, layout, settings, sizes)
     prepared = place(flat, reference, layout).unflatten(0, (batch, frames))
@@ -179,8 +183,3 @@ def prepare(
     if scale_by is not None:
         prepared = scaled(prepared, *scale_by)
     return prepared, (prepared[..., 2] > 0).any(-1)
-
-
-def seen_size(keypoints: Tensor) -> Tensor:
-    """Smallest image size ``[B, 2]`` that holds keypoints ``[B, T, V, 3]``, for images of unknown size."""
-    return keypoints[..., :2].amax((1, 2)).clamp(min=1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.render import strokes
-from skelemo.render.raster import Layer, covered
+from skelemo.render.raster import Layer
 from skelemo.render.views import Placement, Size
 from skelemo.skeleton import Part
 
@@ -61,16 +61,9 @@ class PartDrawing(nn.Module):
         starts, ends = (torch.where(joined, points[..., index], AWAY) for index in (start, end))  # [N, 2, limbs]
         reach = strokes.limb_half(thick, self.drawing)
         limbs = strokes.limbs(starts, ends, reach, place.scale, self.size, max(self.size))
-
+        image = self.limbs.draw(image, limbs, self.size, math.ceil(2 * half + math.sqrt(2)))
         if not self.circles:
-            return self._lay(self.limbs, image, limbs, math.ceil(2 * half + math.sqrt(2)))
+            return image
         centers = torch.where(visible.unsqueeze(1), points, AWAY)
-        radii = strokes.disc_radius(thick, share) * place.scale
-        discs = strokes.discs(centers, radii, self.size, math.ceil(2 * radius) + 1)
-
-        image = self._lay(self.limbs, image, limbs, math.ceil(2 * half + math.sqrt(2)))
-        return self._lay(self.discs, image, discs, math.ceil(2 * radius) + 1)
-
-    def _lay(self, layer: Layer, image: Tensor | None, spans: strokes.Spans, most: int) -> Tensor:
-        buffer = layer.blank(spans.line.shape[0], self.size[0] * self.size[1])
-        return layer.over(image, layer.write(buffer, *covered(spans, self.size, most)))
+        radii, widest = strokes.disc_radius(thick, share) * place.scale, math.ceil(2 * radius) + 1
+        return self.discs.draw(image, strokes.discs(centers, radii, self.size, widest), self.size, widest)

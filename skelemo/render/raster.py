@@ -1,5 +1,7 @@
 """Rasterizing strokes: the pixels that a span covers, and the order of overlapping strokes."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -55,13 +57,13 @@ class Layer(nn.Module):
         self.register_buffer("inks", inks.to(torch.uint8), persistent=False)  # [4, numbers]
         self.register_buffer("order", torch.arange(count), persistent=False)
 
-    def blank(self, images: int, pixels: int) -> Tensor:
-        """An empty buffer, ``[N, P]``."""
-        return self.inks.new_zeros(images, pixels, dtype=torch.float32 if self.single else torch.int64)
-
-    def write(self, buffer: Tensor, place: Tensor, cover: Tensor) -> Tensor:
-        """Write strokes with coverage ``cover`` at the pixels ``place``, both ``[N, K, L, S]``, into the buffer."""
-        return buffer.scatter_reduce_(1, place.flatten(1), self._number(cover).flatten(1), "amax")
+    def draw(self, image: Tensor | None, spans: Spans, size: Size, most: int) -> Tensor:
+        """Draw strokes, up to ``most`` pixels wide, over the image ``[N, 3, P]``, or over black."""
+        place, cover = covered(spans, size, most)
+        empty = self.inks.new_zeros(
+            place.shape[0], math.prod(size), dtype=torch.float32 if self.single else torch.int64
+        )
+        return self._over(image, empty.scatter_reduce_(1, place.flatten(1), self._number(cover).flatten(1), "amax"))
 
     def _number(self, cover: Tensor) -> Tensor:
         if self.single:
@@ -70,8 +72,7 @@ class Layer(nn.Module):
         level = (cover * (LEVELS - 1) + 0.5).to(torch.int64)
         return torch.where(level < half, level * count + self.order, level + half * (count - 1 + self.order))
 
-    def over(self, image: Tensor | None, number: Tensor) -> Tensor:
-        """Composite the layer of written pixels ``[N, P]`` over the image ``[N, 3, P]``, or over black."""
+    def _over(self, image: Tensor | None, number: Tensor) -> Tensor:
         inks = self.inks.float() / 255
         if self.single:
             color, cover = inks[:3], number.unsqueeze(1)

@@ -1,5 +1,6 @@
 """The page of a search (history, importance of settings, parallel coordinates), and the curve of ``--lr-find``."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from skelemo.study.space import Choices
 from skelemo.study.tune import Found, importances
 from skelemo.text import count, duration, safe_cells, visible
 from skelemo.training.config import Config
-from skelemo.training.fold import RATE, rate_curve
+from skelemo.training.fold import RATE, FoldTraining
 from skelemo.training.job import require_windows
 from skelemo.training.rate import RateCurve
 from skelemo.training.validation import ValidationScorer
@@ -190,9 +191,9 @@ def write_rate_curve(config: Config, out: Path) -> RateCurve:
     scorer = ValidationScorer(config)
     job = scorer.job(config, out)
     require_windows(job, scorer.fold, scorer.number)
-    curve = rate_curve(job, job.targets(scorer.fold), config.seed)
+    curve = FoldTraining(job, scorer.fold, 1, out).rate_curve()
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / RATE, curve.to_json())
+    write_json(out / RATE, asdict(curve))
     save(rate_figure(curve), out / Path(RATE).stem, ["svg"])
     return curve
 

@@ -6,7 +6,7 @@ enabled, if that reduces the probe's error by `LEAST_GAIN` standard errors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skelemo.data.calibration import people_of
+from skelemo.data.calibration import calibrated, people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.splits import groups_of, spread_evenly
-from skelemo.data.windows import Gatherer, Targets, Window, find_targets
+from skelemo.data.windows import Gatherer, Window, find_targets
 from skelemo.evaluation.metrics import mean_of_known
 from skelemo.models.baselines import fully_labeled
 from skelemo.models.estimators import Scaler
@@ -79,20 +79,16 @@ class Choice:
     calibrate: CalibrationKind = "none"
     caution: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The fold's entry in ``choices.json``."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Choice":
-        """Inverse of `to_json`."""
+        """The choice from its entry in ``choices.json``, its `asdict`."""
         trials = tuple(Trial(**{**trial, "parts": tuple(trial["parts"])}) for trial in data["trials"])
         return cls(**{**data, "parts": tuple(data["parts"]), "trials": trials})
 
     @property
     def summary(self) -> str:
         """The choice as a sentence; "" if there was nothing to choose."""
-        return "; ".join(clause for clause in (self._of_parts, self._of_calibration, self.caution) if clause)
+        return "; ".join(filter(None, (self._of_parts, self._of_calibration, self.caution)))
 
     @property
     def _of_parts(self) -> str:
@@ -131,26 +127,25 @@ def standard_error(gain: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     return mean, float(np.sqrt(spread) / max(len(gain), 1))
 
 
-def some_targets(
-    corpus: Corpus, sequences: np.ndarray, window: Window, heads: Sequence[Head], *, every: int, seed: int
-) -> Targets:
-    """A random sample of at most `WINDOWS` windows of some sequences."""
-    names = tuple(head.name for head in heads)
-    targets = find_targets(corpus, sequences, window, names, every=every, seen_only=True)
-    if len(targets) > WINDOWS:
-        targets = targets[np.sort(np.random.default_rng(seed).permutation(len(targets))[:WINDOWS])]
-    return targets
-
-
 class Probe:
-    """Cross-validated kernel ridge regression on windows of training sequences."""
+    """Cross-validated kernel ridge regression on a sample of at most `WINDOWS` windows of some sequences.
 
-    def __init__(self, corpus: Corpus, targets: Targets, window: Window, heads: Sequence[Head], seed: int) -> None:
-        self.corpus, self.targets, self.window, self.heads = corpus, targets, window, heads
-        sequences, owner = np.unique(corpus.sequence(targets.row), return_inverse=True)
+    Parameters
+    ----------
+    sequences : rows of the training sequences; only these are used.
+    seed : seed of the sample of windows and of the folds.
+    """
+
+    def __init__(
+        self, corpus: Corpus, sequences: np.ndarray, window: Window, heads: Sequence[Head], *, every: int, seed: int
+    ) -> None:
+        names = tuple(head.name for head in heads)
+        targets = find_targets(corpus, sequences, window, names, every=every, seen_only=True)
+        self.corpus, self.targets, self.window, self.heads = corpus, targets.sample(WINDOWS, seed), window, heads
+        sequences, owner = np.unique(corpus.sequence(self.targets.row), return_inverse=True)
         self.group = groups_of(corpus.sequences.iloc[sequences])[owner] if len(owner) else owner
         folds = min(FOLDS, len(np.unique(self.group)))
-        even = np.zeros(len(targets), int)
+        even = np.zeros(len(owner), int)
         self.fold = spread_evenly(self.group, even, folds, seed) if folds > 1 else even
 
     def losses(self, parts: tuple[str, ...]) -> np.ndarray:
@@ -211,14 +206,7 @@ def _errors(kernel: Tensor, truth: Tensor, fold: Tensor) -> Tensor:
 
 
 def choose_parts(
-    corpus: Corpus,
-    sequences: np.ndarray,
-    window: Window,
-    heads: Sequence[Head],
-    *,
-    every: int,
-    seed: int,
-    usable: Callable[[tuple[str, ...]], bool] = lambda parts: True,
+    corpus: Corpus, probe_of: Callable[[Corpus], Probe], usable: Callable[[tuple[str, ...]], bool] = lambda parts: True
 ) -> Choice:
     """Select parts by backward elimination.
 
@@ -227,15 +215,13 @@ def choose_parts(
 
     Parameters
     ----------
-    sequences : rows of the training sequences; only these are used.
-    seed : seed of the sample of windows and of the probe's folds.
+    probe_of : creates the probe of a corpus, on training sequences only.
     usable : whether the model accepts these parts.
     """
     kept = tuple(corpus.layout.slices)
     if len(kept) == 1:
         return Choice(kept)
-    targets = some_targets(corpus, sequences, window, heads, every=every, seed=seed)
-    probe = Probe(corpus, targets, window, heads, seed)
+    probe = probe_of(corpus)
     count = len(np.unique(probe.group))
     if count < FEWEST_GROUPS:
         return Choice(kept, reason=f"too few subjects or videos in the training subset ({count}) to compare them")
@@ -246,12 +232,9 @@ def choose_parts(
         for name in kept:
             rest = tuple(other for other in kept if other != name)
             without = probe.losses(rest)
-            tried.append(
-                (Trial(rest, float(np.nanmean(without)), *standard_error(loss - without, probe.group)), without)
-            )
-        trials += [trial for trial, _ in tried]
-        better = [(trial, without) for trial, without in tried if trial.better]
-        better.sort(key=lambda pair: -pair[0].gain)
+            trials.append(Trial(rest, float(np.nanmean(without)), *standard_error(loss - without, probe.group)))
+            tried.append((trials[-1], without))
+        better = sorted((pair for pair in tried if pair[0].better), key=lambda pair: -pair[0].gain)
         best = next((pair for pair in better if usable(pair[0].parts)), None)
         if best is None:
             break
@@ -260,14 +243,7 @@ def choose_parts(
 
 
 def choose_calibration(
-    choice: Choice,
-    corpus: Corpus,
-    sequences: np.ndarray,
-    window: Window,
-    heads: Sequence[Head],
-    *,
-    every: int,
-    seed: int,
+    choice: Choice, corpus: Corpus, sequences: np.ndarray, probe_of: Callable[[Corpus], Probe]
 ) -> Choice:
     """The choice, with calibration by track if it reduces the probe's error.
 
@@ -278,12 +254,11 @@ def choose_calibration(
     ----------
     corpus : the corpus with the chosen parts, not calibrated.
     sequences : rows of the training sequences; only their labels are used.
-    seed : seed of the sample of windows and of the probe's folds.
+    probe_of : creates the probe of a corpus, on these sequences.
     """
     if corpus.preparation.coordinates == "frame":  # image networks are not calibrated
         return choice
-    targets = some_targets(corpus, sequences, window, heads, every=every, seed=seed)
-    plain, other = (Probe(one, targets, window, heads, seed) for one in (corpus, corpus.calibrated("track", sequences)))
+    plain, other = (probe_of(one) for one in (corpus, calibrated(corpus, "track", sequences)))
     if len(np.unique(plain.group)) < FEWEST_GROUPS:
         return choice
     parts = tuple(corpus.layout.slices)

@@ -99,7 +99,7 @@ class Config(  # pydantic lists the fields of the last base first
         """Memory limit for keypoints in bytes; None without a limit."""
         from skelemo.ingest.batching import parse_size
 
-        return parse_size(self.memory) if self.memory else None
+        return parse_size(self.memory, "setting memory") if self.memory else None
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -161,23 +161,29 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     try:
         for key, value in (*_model_first(written), *_model_first(given)):
             _place(values, key, value, arch)
+        config = Config(**values)
+        _require_consistent(config)
+        return _pretraining(config) if config.pretrain else config
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        raise ConfigError(f"{where}setting {name} = {values[name]!r}: expected {_expected(name)}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}{error}") from None
-    try:
-        config = Config(**values)
-        if config.optimizer is not None and config.optimizer not in OPTIMIZERS:
-            raise ConfigError(f"{where}{unknown('optimizer', config.optimizer, OPTIMIZERS)}")
-        _ = SCHEDULES[config.schedule]
-        _require_size(config.memory, where)
-        if not config.init and (config.init_freeze or config.init_rate != 1):
-            raise ConfigError(f"{where}init_freeze and init_rate apply to weights of another run: set init=RUN")
-        if config.init and config.is_baseline:
-            raise ConfigError(f"{where}{config.arch} is a baseline, without initial weights: omit init")
-        return _pretraining(config, where) if config.pretrain else config
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise ConfigError(f"{where}setting {name} = {values[name]!r}: expected {_expected(name)}") from None
+
+
+def _require_consistent(config: Config) -> None:
+    """Raise `ConfigError` for unknown names, and for settings that exclude each other."""
+    if config.optimizer is not None and config.optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", config.optimizer, OPTIMIZERS)
+    _ = SCHEDULES[config.schedule], config.bytes
+    if not config.init and (config.init_freeze or config.init_rate != 1):
+        raise ConfigError("init_freeze and init_rate apply to weights of another run: set init=RUN")
+    if config.init and config.is_baseline:
+        raise ConfigError(f"{config.arch} is a baseline, without initial weights: omit init")
+    if config.pretrain and config.is_baseline:
+        raise ConfigError(f"{config.arch} is a baseline and cannot be pretrained: choose a network")
+    if config.pretrain and not config.hide_regions + config.hide_frames:
+        raise ConfigError("pretrain: hide_regions and hide_frames are both 0; expected at least one above 0")
 
 
 def unused(config: Config, heads: Sequence[Head]) -> list[str]:
@@ -189,33 +195,17 @@ def unused(config: Config, heads: Sequence[Head]) -> list[str]:
     kinds = {head.kind for head in heads}
     names |= {"label_smoothing"} if "classes" not in kinds else set()
     names |= {"class_weights"} if kinds == {"values"} else set()
-    defaults = {name: Config.model_fields[name].get_default(call_default_factory=True) for name in names}
-    return [name for name in Config.model_fields if name in names and getattr(config, name) != defaults[name]]
+    defaults = Config.model_validate({})
+    return [name for name in Config.model_fields if name in names and getattr(config, name) != getattr(defaults, name)]
 
 
-def _pretraining(config: Config, where: str) -> Config:
-    """The configuration without settings about labels; `ConfigError` if pretraining is impossible."""
-    if config.is_baseline:
-        raise ConfigError(f"{where}{config.arch} is a baseline and cannot be pretrained: choose a network")
-    if not config.hide_regions + config.hide_frames:
-        raise ConfigError(f"{where}pretrain: hide_regions and hide_frames are both 0; expected at least one above 0")
-    fields = Config.model_fields
-    unlabeled = {name: fields[name].get_default(call_default_factory=True) for name in LABELED}
-    own = {
-        name: {PRETEXT: value[PRETEXT]}
-        for name in ("loss", "loss_weight")
-        if PRETEXT in (value := getattr(config, name))
-    }
-    return config.model_copy(update=unlabeled | own | {"monitor": "loss"})
-
-
-def _require_size(memory: str, where: str) -> None:
-    from skelemo.ingest.batching import parse_size
-
-    try:
-        parse_size(memory or "0")
-    except ConfigError as error:
-        raise ConfigError(f"{where}setting {error}") from None
+def _pretraining(config: Config) -> Config:
+    """The configuration without settings about labels."""
+    defaults = Config.model_validate({})
+    unlabeled = {name: getattr(defaults, name) for name in LABELED}
+    for name in ("loss", "loss_weight"):
+        unlabeled[name] = {head: value for head, value in getattr(config, name).items() if head == PRETEXT}
+    return config.model_copy(update=unlabeled | {"monitor": "loss"})
 
 
 def _expected(name: str) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 
@@ -275,6 +275,6 @@ def _open_folder(
         partial.write_text(config.to_yaml(), encoding="utf-8")
     if not _is_begun(out):
         if any(choice.trials or choice.reason or choice.caution for choice in choices):
-            write_json(out / CHOICES, {"folds": [choice.to_json() for choice in choices]})
+            write_json(out / CHOICES, {"folds": [asdict(choice) for choice in choices]})
         write_json(out / "environment.json", facts)
         write_json(out / "splits.json", split)

@@ -6,12 +6,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ from skelemo.training import predicting, processes
 from skelemo.training.callbacks import Checkpoints, History, Progress, restoring
 from skelemo.training.config import Config, unused
 from skelemo.training.initial import Start
-from skelemo.training.job import Job, precision
+from skelemo.training.job import Job
 from skelemo.training.losses import Context, context_of
 from skelemo.training.module import MONITORED, Training
 from skelemo.training.rate import RateCurve, find_rate
@@ -47,73 +47,152 @@ Report = Callable[[int, int, str], None]
 
 def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) -> pd.DataFrame:
     """Train a fold in ``folder`` (or resume it) and predict its validation and test windows."""
-    targets = job.targets(fold)
-    seed = job.config.seed + 1000 * (number - 1)
     folder.mkdir(parents=True, exist_ok=True)
     if job.config.is_baseline and processes.rank():
         return pd.DataFrame()
-    job = job.hiding(targets["train"]) if job.config.pretrain else job
-    model = _trained(job, targets, folder, seed, report)
+    training = FoldTraining(job, fold, number, folder, report)
+    model = training.model()
     if processes.rank() or job.config.pretrain:
         return pd.DataFrame()
-    stage = partial(report, 0, 0)
-    return predicting.predict_fold(job, model, targets, number, folder, _predicts_in(job), stage)
+    return predicting.predict_fold(training.job, model, training.targets, number, folder, partial(report, 0, 0))
 
 
 def measure_throughput(job: Job, fold: Fold, folder: Path) -> dict[str, Any]:
     """Throughput of the model of a finished training on its test (or validation) windows."""
-    targets = job.targets(fold)
-    model = _trained(job, targets, folder, job.config.seed, lambda *_: None)
-    windows = next(targets[subset] for subset in reversed(SUBSETS) if len(targets[subset]))
+    training = FoldTraining(job, fold, 1, folder)
+    windows = next(training.targets[subset] for subset in reversed(SUBSETS) if len(training.targets[subset]))
     flip = read_json(folder / FACTS).get("flip_average", False)
-    return throughput(model, job.batches(windows), job.heads, _predicts_in(job), flip=flip)
+    return throughput(training.model(), job.batches(windows), job.heads, job.precision, flip=flip)
 
 
-def _trained(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
-    fit = _fit_baseline if job.config.is_baseline else _train_network
-    return fit(job, targets, folder, seed, report)
+class FoldTraining:
+    """The training of one fold in a folder, new or resumed."""
 
+    def __init__(self, job: Job, fold: Fold, number: int, folder: Path, report: Report = lambda *_: None) -> None:
+        self.targets = job.targets(fold)
+        self.job = job.hiding(self.targets["train"]) if job.config.pretrain else job
+        self.folder, self.report = folder, report
+        self.seed = job.config.seed + 1000 * (number - 1)
 
-def _predicts_in(job: Job) -> str:
-    return "32-true" if job.config.is_baseline else str(precision(job.config, job.device))
+    def model(self) -> nn.Module:
+        """The trained model, loaded if the folder has one."""
+        return self._baseline() if self.job.config.is_baseline else self._network()
 
+    def _baseline(self) -> nn.Module:
+        job, learn, config = self.job, self.targets["train"], self.job.config
+        model = job.create().to(job.device)
+        self.report(0, 1, self._sizes())
+        if has_model(self.folder):
+            model.load_state_dict(read_model(self.folder)[1])
+        else:
+            learn = learn.sample(config.fit_windows, self.seed)
+            windows = ((batch["keypoints"], batch["mask"]) for batch in job.batches(learn))
+            people = people_of(job.corpus.sequences)[job.corpus.sequence(learn.row)]
+            cast(Baseline, model).fit(windows, learn.labels, people, mirror=config.mirror > 0, seed=self.seed)
+            predicting.save_model(self.folder, model, job)
+        self.report(1, 1, "fitted")
+        return model.to(job.device)
 
-def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
-    """The fold's baseline, fitted or loaded from a resumed run."""
-    model, learn, config = job.create().to(job.device), targets["train"], job.config
-    report(0, 1, _sizes(job, targets))
-    if has_model(folder):
-        model.load_state_dict(read_model(folder)[1])
-    else:
-        if len(learn) > config.fit_windows:
-            learn = learn[np.sort(np.random.default_rng(seed).permutation(len(learn))[: config.fit_windows])]
-        windows = ((batch["keypoints"], batch["mask"]) for batch in job.batches(learn))
-        people = people_of(job.corpus.sequences)[job.corpus.sequence(learn.row)]
-        cast(Baseline, model).fit(windows, learn.labels, people, mirror=config.mirror > 0, seed=seed)
-        predicting.save_model(folder, model, job, "32-true")
-    report(1, 1, "fitted")
-    return model.to(job.device)
+    def _network(self) -> nn.Module:
+        job, checkpoints = self.job, self.folder / "checkpoints"
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        for place in (self.folder, checkpoints):
+            sweep(place)
+        torch.manual_seed(self.seed)
+        finished, begun = has_model(self.folder), (checkpoints / "last.ckpt").exists()
+        network = job.create(restored=finished or begun).to(job.device)
+        if "frame_size" in inspect.signature(network.forward).parameters:  # image networks convolve faster this way
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        if finished:
+            with restoring(self.folder / "model.safetensors"):
+                network.load_state_dict(read_model(self.folder)[1])
+        else:
+            self._learn(network)
+            if not processes.rank():
+                predicting.save_model(self.folder, network, job)
+        return network
 
+    def _learn(self, network: nn.Module) -> None:
+        """Train the network and load its best weights, or its last without validation."""
+        job, config, chooses = self.job, self.job.config, len(self.targets["validation"]) > 0
+        first = job.start(network)
+        if config.compile:
+            network.compile()
+        loaders = _Loaders(job, self.targets, self.seed)
+        if config.lr == "auto":
+            config = config.model_copy(update={"lr": self._found_rate(network, first)})
+        monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
+        start = f"{self._sizes()}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
+        start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
+        start += f"; {first.text}" if first else ""
+        metrics = {}
+        for head in job.heads:
+            main = main_metric(head)
+            metrics[f"validation_{head.name}_{main}"] = f"{head.name} {titles(head).get(main, main)}"
+        kept = Checkpoints(self.folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
+        steps = config.epoch_steps(len(loaders.train_dataloader()))
+        history, progress = History(self.folder / "metrics.csv"), Progress(self.report, start, metrics)
+        with _quiet():
+            trainer = lightning.Trainer(
+                **_options(job),
+                max_epochs=config.training_epochs(steps),
+                callbacks=[history, progress, *job.callbacks, kept],
+                limit_val_batches=1.0 if chooses else 0,
+            )
+            task = self._task(network, config, first)
+            begun = kept.last if kept.last.exists() else None
+            if begun:
+                with restoring(begun):
+                    kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
+            try:
+                trainer.fit(task, datamodule=loaders, ckpt_path=begun)
+                trainer.strategy.barrier()
+            except SystemExit:  # Lightning converts Ctrl-C
+                raise KeyboardInterrupt from None
+        with restoring(kept.best):
+            _restore(task, kept.best)
+        if task.average is not None:
+            network.load_state_dict(task.kept.state_dict())
+        network.to(job.device)
 
-def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
-    """The fold's network, trained or loaded from a resumed run."""
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    for place in (folder, checkpoints):
-        sweep(place)
-    torch.manual_seed(seed)
-    finished, begun = has_model(folder), (checkpoints / "last.ckpt").exists()
-    network = job.create(restored=finished or begun).to(job.device)
-    if "frame_size" in inspect.signature(network.forward).parameters:  # image networks convolve faster this way
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    if finished:
-        with restoring(folder / "model.safetensors"):
-            network.load_state_dict(read_model(folder)[1])
-    else:
-        _learn(job, network, targets, folder, seed, report)
-        if not processes.rank():
-            predicting.save_model(folder, network, job, precision(job.config, job.device))
-    return network
+    def _task(self, network: nn.Module, config: Config, start: Start | None) -> Training:
+        job, labels = self.job, self.targets["train"].labels
+        weights, smoothing = config.class_weights, config.label_smoothing
+        contexts = {head.name: Context() for head in job.heads}
+        for name, found in labels.items():
+            contexts[name] = context_of(job.corpus.head(name), torch.as_tensor(found), weights, smoothing)
+
+        def named(row: torch.Tensor) -> list[str]:
+            rows = row.cpu().numpy()
+            ids = job.corpus.sequences["id"].iloc[job.corpus.sequence(rows)]
+            return [f"{name} frame {frame}" for name, frame in zip(ids, job.corpus.number(rows), strict=True)]
+
+        return Training(network, config, job.heads, contexts, self.seed, start, named)
+
+    def rate_curve(self, network: nn.Module | None = None, start: Start | None = None) -> RateCurve:
+        """The learning-rate finder's curve on the training subset."""
+        torch.manual_seed(self.seed)
+        if network is None:
+            network = self.job.create().to(self.job.device)
+            start = self.job.start(network)
+        task, loaders = self._task(network, self.job.config, start), _Loaders(self.job, self.targets, self.seed)
+        with _quiet():
+            return find_rate(task, loaders, _options(self.job))
+
+    def _found_rate(self, network: nn.Module, start: Start | None) -> float:
+        """The rate in the folder of a resumed training, or a new one."""
+        file = self.folder / RATE
+        if not file.exists():
+            write_json(file, asdict(self.rate_curve(network, start)))
+        with restoring(file):
+            return float(read_json(file)["suggestion"])
+
+    def _sizes(self) -> str:
+        """Sizes of the subsets, and notes on the settings."""
+        sizes = ", ".join(f"{len(found):,} {subset}" for subset, found in self.targets.items() if len(found))
+        idle, choice = unused(self.job.config, self.job.heads), self.job.choice
+        notes = [choice.summary if choice else "", f"without effect here: {', '.join(idle)}" if idle else ""]
+        return "; ".join([f"{sizes} windows", *filter(None, notes)])
 
 
 class _Loaders(lightning.LightningDataModule):
@@ -130,10 +209,7 @@ class _Loaders(lightning.LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """The validation windows, or a fixed sample of them; all are scored at the end."""
-        windows = self.targets["validation"]
-        most = validated(self.job.config, len(self.targets["train"]))
-        if len(windows) > most:
-            windows = windows[np.sort(np.random.default_rng(self.seed).permutation(len(windows))[:most])]
+        windows = self.targets["validation"].sample(validated(self.job.config, len(self.targets["train"])), self.seed)
         return self.job.batches(windows, process=processes.place(self.trainer))
 
 
@@ -145,53 +221,12 @@ def validated(config: Config, learned: int) -> int:
     return min(most, max(_LEAST_VALIDATED, min(learned, most) * 3 // 10))  # validating costs a third of training
 
 
-def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
-    """Train the network and load its best weights, or its last without validation."""
-    config, chooses = job.config, len(targets["validation"]) > 0
-    first = job.start(network)
-    if config.compile:
-        network.compile()
-    loaders = _Loaders(job, targets, seed)
-    if config.lr == "auto":
-        config = config.model_copy(update={"lr": _found_rate(job, network, targets, folder, seed, first).suggestion})
-    monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
-    start = f"{_sizes(job, targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
-    start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
-    start += f"; {first.text}" if first else ""
-    mains = [(head, main_metric(head)) for head in job.heads]
-    metrics = {f"validation_{head.name}_{main}": f"{head.name} {titles(head).get(main, main)}" for head, main in mains}
-    kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
-    steps = config.epoch_steps(len(loaders.train_dataloader()))
-    with _quiet():
-        trainer = lightning.Trainer(
-            **_options(job),
-            max_epochs=config.training_epochs(steps),
-            callbacks=[History(folder / "metrics.csv"), Progress(report, start, metrics), *job.callbacks, kept],
-            limit_val_batches=1.0 if chooses else 0,
-        )
-        task = _task(job, network, targets, config, seed, first)
-        begun = kept.last if kept.last.exists() else None
-        if begun:
-            with restoring(begun):
-                kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
-        try:
-            trainer.fit(task, datamodule=loaders, ckpt_path=begun)
-            trainer.strategy.barrier()
-        except SystemExit:  # Lightning converts Ctrl-C
-            raise KeyboardInterrupt from None
-    with restoring(kept.best):
-        _restore(task, kept.best)
-    if task.average is not None:
-        network.load_state_dict(task.kept.state_dict())
-    network.to(job.device)
-
-
 def _options(job: Job) -> dict[str, Any]:
     """Options of Lightning's Trainer for a job."""
     return {
         "accelerator": job.device.type,
         **processes.options(job.config, job.device),
-        "precision": precision(job.config, job.device),
+        "precision": job.precision,
         "accumulate_grad_batches": job.config.accumulate,
         "gradient_clip_val": job.config.clip_gradient or None,
         "logger": False,
@@ -200,59 +235,6 @@ def _options(job: Job) -> dict[str, Any]:
         "num_sanity_val_steps": 0,
         "reload_dataloaders_every_n_epochs": 1,
     }
-
-
-def _task(
-    job: Job, network: nn.Module, targets: dict[str, Targets], config: Config, seed: int, start: Start | None
-) -> Training:
-    labels = targets["train"].labels
-    contexts = {
-        head.name: context_of(head, torch.as_tensor(labels[head.name]), config.class_weights, config.label_smoothing)
-        if head.name in labels
-        else Context()
-        for head in job.heads
-    }
-
-    def named(row: torch.Tensor) -> list[str]:
-        rows = row.cpu().numpy()
-        ids = job.corpus.sequences["id"].iloc[job.corpus.sequence(rows)]
-        return [f"{name} frame {frame}" for name, frame in zip(ids, job.corpus.number(rows), strict=True)]
-
-    return Training(network, config, job.heads, contexts, seed, start, named)
-
-
-def rate_curve(
-    job: Job, targets: dict[str, Targets], seed: int, network: nn.Module | None = None, start: Start | None = None
-) -> RateCurve:
-    """The learning-rate finder's curve on the training subset."""
-    torch.manual_seed(seed)
-    if network is None:
-        network = job.create().to(job.device)
-        start = job.start(network)
-    with _quiet():
-        return find_rate(
-            _task(job, network, targets, job.config, seed, start), _Loaders(job, targets, seed), _options(job)
-        )
-
-
-def _found_rate(
-    job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, start: Start | None
-) -> RateCurve:
-    """The curve in the folder of a resumed training, or a new one."""
-    file = folder / RATE
-    if file.exists():
-        with restoring(file):
-            return RateCurve.from_json(read_json(file))
-    curve = rate_curve(job, targets, seed, network, start)
-    write_json(file, curve.to_json())
-    return curve
-
-
-def _sizes(job: Job, targets: dict[str, Targets]) -> str:
-    sizes = f"{', '.join(f'{len(found):,} {subset}' for subset, found in targets.items() if len(found))} windows"
-    idle = unused(job.config, job.heads)
-    notes = [job.choice.summary if job.choice else "", f"without effect here: {', '.join(idle)}" if idle else ""]
-    return "; ".join([sizes, *filter(None, notes)])
 
 
 def _restore(task: Training, path: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
@@ -56,16 +55,20 @@ class Job:
         """`heads`, and the emotion that two values map to if configured."""
         return self.heads if self.config.neutral_radius is None else (*self.heads, READING)
 
+    @property
+    def precision(self) -> str:
+        """Lightning's name of the precision."""
+        if self.config.is_baseline:
+            return "32-true"
+        return fast_precision(self.device) if self.config.precision == "auto" else self.config.precision
+
     def create(self, *, restored: bool = False) -> nn.Module:
         """The untrained network; ``restored`` skips pretrained weights that would be overwritten."""
         config = self.config
         settings = registry.lasting(config.model) if restored else config.model
+        layout_name = self.corpus.layout.name
         network = registry.create(
-            config.arch,
-            layout_name=self.corpus.layout.name,
-            heads=self.heads,
-            frames=config.length,
-            **settings,
+            config.arch, layout_name=layout_name, heads=self.heads, frames=config.length, **settings
         )
         if config.pretrain:
             start_at_mean(network, config.heads)
@@ -192,10 +195,8 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
         require_warmup(steps * config.training_epochs(steps), config)
 
 
-def precision(config: Config, device: torch.device) -> Any:
-    """The precision of a training; ``auto`` is bfloat16 if the hardware supports it."""
-    if config.precision != "auto":
-        return config.precision
+def fast_precision(device: torch.device) -> str:
+    """bfloat16 if the hardware supports it, else float32, as Lightning names them."""
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

@@ -36,7 +36,7 @@ REACHES = (1, 2, 4, 7, 12, 20, 30)
 GAIN = 0.001
 
 
-def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> None:
+def save_model(folder: Path, network: nn.Module, job: "Job") -> None:
     """Write ``model.json`` and ``model.safetensors``."""
     corpus, config = job.corpus, job.config
     model = ModelFile(
@@ -46,7 +46,7 @@ def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> 
         job.heads,
         corpus.preparation.to_json(),
         vars(config.window),
-        precision,
+        job.precision,
         flip_average=config.flip_average is True,
         pretext=config.pretrain,
     )
@@ -59,21 +59,20 @@ def predict_fold(
     targets: Mapping[str, Targets],
     number: int,
     folder: Path,
-    precision: str,
     stage: Callable[[str], None],
 ) -> pd.DataFrame:
     """Predict the validation and test windows of a fold; writes the prediction options to ``model.json``."""
     scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
-    flip = _flips(job, scored.get("validation"), model, precision)
+    flip = _flips(job, scored.get("validation"), model)
     write_choices(folder, flip_average=flip)
     outputs = {}
     for subset, windows in scored.items():
         stage(f"predicting {count(len(windows), f'{subset} window')}")
-        outputs[subset] = predict(model, job.batches(windows), job.heads, precision, flip=flip)
+        outputs[subset] = predict(model, job.batches(windows), job.heads, job.precision, flip=flip)
     if "validation" in scored:
         if job.config.importance:
             stage("measuring the importance of keypoints")
-        write_importance(folder, _importance(job, model, targets, number, folder, precision, flip))
+        write_importance(folder, _importance(job, model, targets, number, folder, flip))
     if "validation" in scored and job.config.sampling != "clip":
         write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
     labels = {subset: dict(windows.labels) for subset, windows in scored.items()}
@@ -98,7 +97,7 @@ def predict_fold(
 
 
 def _importance(
-    job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, precision: str, flip: bool
+    job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, flip: bool
 ) -> pd.DataFrame:
     """Importance of keypoints on the validation subset, for the same windows with every seed."""
     config = job.config
@@ -111,7 +110,7 @@ def _importance(
         budget = Budget(predictions=max(1, int(_PREDICTIONS * learned)))
     else:
         budget = Budget(windows=config.importance)
-    predicting = Predicting(model, job.heads, config.window, job.device, config.batch_size, precision, flip)
+    predicting = Predicting(model, job.heads, config.window, job.device, config.batch_size, job.precision, flip)
     clips = [head.name for head in job.heads if labeled_as_clips(job.corpus, head)]
     return importance(
         predicting, job.corpus, targets["validation"], budget, clips=clips, seed=config.split_seed + number
@@ -137,7 +136,7 @@ def labeled_windows(corpus: Corpus, window: Window) -> tuple[np.ndarray, np.ndar
     return known.row, as_emotions(head, known.labels[head.name])
 
 
-def _flips(job: "Job", windows: Targets | None, model: nn.Module, precision: str) -> bool:
+def _flips(job: "Job", windows: Targets | None, model: nn.Module) -> bool:
     """Whether to average predictions over a window and its mirror image: as configured, or better on validation."""
     if job.config.flip_average != "auto":
         return job.config.flip_average
@@ -145,7 +144,7 @@ def _flips(job: "Job", windows: Targets | None, model: nn.Module, precision: str
         return False
 
     def validation_score(flip: bool) -> float:
-        outputs = predict(model, job.batches(windows), job.heads, precision, flip=flip)
+        outputs = predict(model, job.batches(windows), job.heads, job.precision, flip=flip)
         found = (
             measure(head, windows.labels[head.name], outputs[head.name]).get(main_metric(head), np.nan)
             for head in job.heads

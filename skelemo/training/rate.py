@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
 import numpy as np
+import pandas as pd
 from lightning.pytorch.callbacks import Callback
 
 from skelemo.errors import ConfigError
@@ -28,15 +29,6 @@ class RateCurve:
     suggestion: float
     rate: tuple[float, ...]
     loss: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Content of ``lr_find.json``."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "RateCurve":
-        """Inverse of `to_json`."""
-        return cls(float(data["suggestion"]), tuple(map(float, data["rate"])), tuple(map(float, data["loss"])))
 
 
 def find_rate(task: Training, loaders: lightning.LightningDataModule, options: Mapping[str, Any]) -> RateCurve:
@@ -59,8 +51,7 @@ def find_rate(task: Training, loaders: lightning.LightningDataModule, options: M
 def curve_of(losses: np.ndarray) -> RateCurve:
     """The curve from the losses ``[S]`` of the first S steps."""
     rates = np.array([_rate(step) for step in range(len(losses))])
-    weights = _SMOOTHING ** np.arange(len(losses))
-    smooth = np.array([np.average(losses[: n + 1][::-1], weights=weights[: n + 1]) for n in range(len(losses))])
+    smooth = pd.Series(losses).ewm(alpha=1 - _SMOOTHING).mean().to_numpy()
     lowest = int(smooth.argmin()) if len(smooth) else 0
     if lowest <= _FIRST or smooth[lowest] >= smooth[:_FIRST].min():
         raise ConfigError("the learning-rate finder: the loss falls at no rate: set lr, e.g. --set lr=0.001")

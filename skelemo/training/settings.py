@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from skelemo.preprocess.prepare import CalibrationKind, ReferenceKind
+from skelemo.preprocess.prepare import CalibrationKind, ReferenceKind, StandardizeKind
 
 
 class DataSettings(BaseModel):
@@ -23,7 +23,7 @@ class DataSettings(BaseModel):
     max_gap: int = Field(5, ge=0, le=1_000_000, description="longest gap, in frames, to interpolate linearly; 0: none")
     smooth: int = Field(0, ge=0, le=1001, description="width in frames of the triangular smoothing window; 0: none")
     causal: bool = Field(False, description="fill gaps and smooth using past frames only")
-    standardize: Literal["none", "dataset"] = Field(
+    standardize: StandardizeKind = Field(
         "none",
         description="dataset: in predict and evaluate, match the mean and standard deviation of each point in other "
         "data to the run's, without labels",

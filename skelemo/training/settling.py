@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from skelemo.cache.corrections import Corrections, read_corrections
 from skelemo.cache.store import Cache
+from skelemo.data.calibration import calibrated, standardized
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct
 from skelemo.data.novelty import travelled
@@ -26,7 +28,7 @@ from skelemo.runs.folder import CHOICES, read_json
 from skelemo.runs.model_file import FACTS
 from skelemo.skeleton import layout
 from skelemo.targets import USUAL, Head, hard_labels
-from skelemo.training.choice import Choice, caution, choose_calibration, choose_parts
+from skelemo.training.choice import Choice, Probe, caution, choose_calibration, choose_parts
 from skelemo.training.config import Config
 from skelemo.training.initial import is_of
 from skelemo.training.job import Job
@@ -186,11 +188,11 @@ def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int, or
         choice = Choice(tuple(known))
     if config.pretrain:  # the probe needs labels
         return replace(choice, calibrate="none" if config.calibrate == "auto" else config.calibrate)
+    probe_of = partial(Probe, sequences=sequences, window=config.window, heads=heads, every=config.every, seed=seed)
     if config.parts == ("auto",) and not origin:
-        choice = choose_parts(corpus, sequences, config.window, heads, every=config.every, seed=seed, usable=usable)
+        choice = choose_parts(corpus, probe_of, usable)
     if config.calibrate == "auto":
-        fewer = corpus.only(choice.parts)
-        return choose_calibration(choice, fewer, sequences, config.window, heads, every=config.every, seed=seed)
+        return choose_calibration(choice, corpus.only(choice.parts), sequences, probe_of)
     warning = caution(corpus, sequences, heads) if config.calibrate == "track" else ""
     return replace(choice, calibrate=config.calibrate, caution=warning)
 
@@ -213,9 +215,9 @@ class Jobs:
             if set(self.selected.layout.slices) != set(choice.parts):
                 self.selected = self.corpus.only(choice.parts)
             train = np.sort(pd.Index(self.corpus.sequences["id"]).get_indexer(list(fold.train)))
-            corpus = self.selected.calibrated(choice.calibrate, train)
+            corpus = calibrated(self.selected, choice.calibrate, train)
             if self.config.standardize != "none":
-                corpus = corpus.standardized()
+                corpus = standardized(corpus)
             steps = travelled(corpus) if self.config.sampling == "novelty" else None
             self.last = Job(self.config, corpus.to(self.device), self.device, steps=steps, emotions=self.emotions)
         seed = self.config.seed if seed is None else seed

@@ -30,7 +30,7 @@ def test_every_labeled_window_is_a_graph_of_its_frames(folder):
     assert len(dataset) == 9 + 7
     assert dataset.num_classes == 3
     rows = dict(enumerate(corpus.sequences["start"]))
-    last_of_two = next(i for i in range(len(dataset)) if dataset.targets.row[i] == rows[1] + 6)
+    last_of_two = next(i for i in range(len(dataset)) if dataset.windows.targets.row[i] == rows[1] + 6)
     data = dataset[last_of_two]
     assert data.validate()
     assert data.x.shape == (4 * 25, 3)

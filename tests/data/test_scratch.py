@@ -16,6 +16,7 @@ from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.data import scratch
 from skelemo.data.augment import Augmentation
+from skelemo.data.calibration import calibrated
 from skelemo.data.corpus import load_corpus
 from skelemo.data.loader import Batches
 from skelemo.data.windows import Window, find_targets
@@ -65,7 +66,7 @@ def test_fewer_parts_and_calibration_are_as_in_memory(cache):
     held, mapped = both(cache)
     require_equal(held.only(["face_70"]), mapped.only(["face_70"]))
     for mode in ("track", "running"):
-        one, other = held.calibrated(mode), mapped.calibrated(mode)
+        one, other = calibrated(held, mode), calibrated(mapped, mode)
         np.testing.assert_allclose(other.preparation.typical, one.preparation.typical, atol=1e-9)
         torch.testing.assert_close(other.shift, one.shift, atol=1e-5, rtol=0)
         torch.testing.assert_close(other.only(["body_25"]).shift, one.only(["body_25"]).shift, atol=1e-5, rtol=0)

@@ -14,7 +14,7 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.models import create, list_models
 from skelemo.models.image import BACKBONES, image_encoder
 from skelemo.models.registry import Spec, cost, cost_of, entry
-from skelemo.models.resnet import BasicBlock
+from skelemo.models.resnet import basic
 from skelemo.models.vit import SelfAttention
 from skelemo.skeleton import layout
 from skelemo.targets import EXPRESSION, VA
@@ -201,7 +201,7 @@ def test_outputs_equal_torchvisions_where_it_can_be_imported(name: str) -> None:
 
 
 def test_a_basic_block_is_two_convolutions_with_batch_norm_and_a_projected_skip() -> None:
-    block = BasicBlock(4, 6, stride=2).eval()
+    block = basic(4, 6, stride=2).eval()
     block.load_state_dict(noisy(block.state_dict()))
     w = block.state_dict()
     x = torch.randn(2, 4, 9, 9)
@@ -302,13 +302,6 @@ def test_with_all_stages_frozen_only_the_heads_are_trained(name: str, stages: in
     assert network.backbone_parameters() == []
     heads = {id(parameter) for parameter in network.heads.parameters()}
     assert {id(p) for p in network.parameters() if p.requires_grad} == heads
-    assert {id(p) for p in network.groups()["heads"]} == heads
-
-
-def test_groups_hold_every_trainable_parameter_once() -> None:
-    network = create("vit_s16", image_size=32, freeze=3)
-    grouped = [id(parameter) for group in network.groups().values() for parameter in group]
-    assert sorted(grouped) == sorted(id(p) for p in network.parameters() if p.requires_grad)
 
 
 def test_an_exported_network_answers_as_the_network_itself() -> None:

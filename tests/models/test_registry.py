@@ -116,7 +116,7 @@ class Wrong(nn.Module):
     def __init__(self, spec, fault):
         super().__init__()
         self.fault, self.zeros = fault, Zeros(spec)
-        self.layer = nn.LazyLinear(3) if fault == "lazy" else nn.Linear(3, 3)
+        self.layer = nn.Linear(3, 3)
 
     def forward(self, keypoints, mask):
         if self.fault == "typo":
@@ -130,7 +130,6 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("lazy", "wrong has lazy layers: expected layers with explicit sizes"),
         ("typo", "wrong fails on keypoints [2, 4, 95, 3] and mask [2, 4]: AttributeError: 'Wrong' object has no"),
         ("size", "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x1140 and 3x3)"),
         ("tensor", "wrong returned Tensor for two windows; expected {'expression': (2, 7)}"),
@@ -144,6 +143,20 @@ def test_an_error_in_a_users_network_is_one_line(fault, said):
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         create("wrong", frames=4)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("toy")
+def test_lazy_layers_of_a_users_network_get_their_sizes_when_it_is_created():
+    @register("lazy")
+    class Lazy(nn.Module):
+        def __init__(self, spec):
+            super().__init__()
+            self.layer = nn.LazyLinear(7)
+
+        def forward(self, keypoints, mask):
+            return {"expression": self.layer(keypoints.flatten(1))}
+
+    assert create("lazy", frames=4).layer.weight.shape == (7, 4 * 95 * 3)
 
 
 def test_an_unknown_architecture_offers_the_nearest():

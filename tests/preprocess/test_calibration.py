@@ -9,7 +9,7 @@ from small_caches import a_cache, a_sequence
 from torch.testing import assert_close
 
 from skelemo.cache.store import open_cache
-from skelemo.data.calibration import people_of
+from skelemo.data.calibration import calibrated, people_of, standardized
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window
 from skelemo.errors import ConfigError
@@ -78,7 +78,7 @@ def test_a_persons_clips_share_a_mean_and_a_track_without_a_subject_has_its_own(
     cache = open_cache(a_cache(tmp_path / "cache", *clips()))
     assert people_of(cache.sequences).tolist() == [0, 0, 1, 1, 2, 3]
     plain = load_corpus(cache, Preparation(reference=reference))
-    corpus = plain.calibrated("track", np.array([0, 1, 2]))
+    corpus = calibrated(plain, "track", np.array([0, 1, 2]))
     rows = torch.arange(len(plain))
     places, _ = Gatherer(plain, Window()).gather(rows)
     places = places[:, 0]
@@ -107,7 +107,7 @@ def test_a_persons_clips_share_a_mean_and_a_track_without_a_subject_has_its_own(
 def test_what_was_trained_with_is_what_a_model_predicts_with(tmp_path, mode, reference):
     cache = open_cache(a_cache(tmp_path / "cache", *clips()))
     plain = load_corpus(cache, Preparation(reference=reference, max_gap=2))
-    trained = plain.calibrated(mode, np.array([0, 3]))
+    trained = calibrated(plain, mode, np.array([0, 3]))
     settings = Preparation.from_json(trained.preparation.to_json())
     assert settings == trained.preparation
     for chunk in chunks(cache.sequences, 4, by_subject=True):
@@ -140,7 +140,7 @@ def test_a_running_mean_knows_nothing_of_the_future(tmp_path, reference):
         load_corpus(open_cache(a_cache(tmp_path / name, *some)), Preparation(reference="window"))
         for name, some in (("as it is", people), ("another future", later))
     ]
-    average = corpora[0].calibrated("running").preparation
+    average = calibrated(corpora[0], "running").preparation
     rows = torch.tensor([0, 1, 3, 5, 8])  # of both clips, each before its fifth frame
     found = []
     for one in corpora:
@@ -153,7 +153,7 @@ def test_parts_alone_keep_what_was_taken_off(tmp_path):
     from small_caches import BODY_AND_FACE
 
     people = [a_sequence(f"clip{n}", 6, points=95, seed=n) for n in range(3)]
-    corpus = load_corpus(open_cache(a_cache(tmp_path / "cache", *people, header=BODY_AND_FACE))).calibrated("track")
+    corpus = calibrated(load_corpus(open_cache(a_cache(tmp_path / "cache", *people, header=BODY_AND_FACE))), "track")
     face, rows = corpus.only(["face_70"]), torch.arange(len(corpus))
     assert len(face.preparation.typical) == 70
     both, _ = Gatherer(corpus, Window()).gather(rows)
@@ -163,7 +163,7 @@ def test_parts_alone_keep_what_was_taken_off(tmp_path):
 def test_a_network_that_draws_is_refused(tmp_path):
     corpus = load_corpus(open_cache(a_cache(tmp_path / "cache", *clips())), Preparation("frame"))
     with pytest.raises(ConfigError, match=r"calibrate: track does not apply to image networks"):
-        corpus.calibrated("track")
+        calibrated(corpus, "track")
 
 
 @pytest.mark.parametrize("typical", [3, [1, 2], [[1, 2, 3]], [["a", "b"]]])
@@ -206,10 +206,10 @@ def test_data_that_differ_by_size_and_place_of_features_alone_come_out_alike(tmp
         keypoints[..., :2] += moved
         others.append(a_sequence(one.id, 1, keypoints=keypoints, subject=one.subject))
     ours, theirs = (open_cache(a_cache(tmp_path / name, *some)) for name, some in (("a", people), ("b", others)))
-    trained = load_corpus(ours, Preparation(reference=reference)).calibrated(mode).standardized()
+    trained = standardized(calibrated(load_corpus(ours, Preparation(reference=reference)), mode))
     rows = torch.arange(200)
     seen, _ = Gatherer(trained, Window()).gather(rows)
-    plain, _ = Gatherer(load_corpus(ours, Preparation(reference=reference)).calibrated(mode), Window()).gather(rows)
+    plain, _ = Gatherer(calibrated(load_corpus(ours, Preparation(reference=reference)), mode), Window()).gather(rows)
     assert torch.equal(seen, plain), "one's own data stay as they are"
     settings = Preparation.from_json(trained.preparation.to_json())
     foreign, _ = Gatherer(load_corpus(theirs, settings), Window()).gather(rows)

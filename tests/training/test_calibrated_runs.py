@@ -192,6 +192,6 @@ def test_each_fold_is_calibrated_once(tmp_path, monkeypatch):
         return calibration.calibrated(corpus, mode, sequences)
 
     folder = people(tmp_path / "cache", 6, 3)
-    monkeypatch.setattr("skelemo.data.corpus.calibrated", counted)
+    monkeypatch.setattr("skelemo.training.settling.calibrated", counted)
     run_on(folder, tmp_path / "run", calibrate="track")
     assert done.count("track") == 3

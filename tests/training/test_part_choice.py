@@ -18,7 +18,7 @@ from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.skeleton import layout
 from skelemo.targets import Head
-from skelemo.training.choice import Choice, choose_parts
+from skelemo.training.choice import Choice, Probe, choose_parts
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
@@ -60,10 +60,13 @@ def a_folder(folder, speaks=("body_25",), clips=72, **given):
     return folder
 
 
-def chosen(folder, **given):
+def chosen(folder, seed=0, **given):
     corpus = load_corpus(open_cache(folder))
-    rows = np.arange(len(corpus.sequences))
-    return choose_parts(corpus, given.pop("rows", rows), Window(), corpus.heads, every=1, **{"seed": 0, **given})
+    return choose_parts(corpus, probing(np.arange(len(corpus.sequences)), seed), **given)
+
+
+def probing(rows, seed=0):
+    return lambda corpus: Probe(corpus, rows, Window(), corpus.heads, every=1, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +86,13 @@ def test_nothing_but_the_training_sequences_is_looked_at(tmp_path):
     folder = a_folder(tmp_path / "cache")
     corpus = load_corpus(open_cache(folder))
     train_rows = np.arange(48)
-    before = choose_parts(corpus, train_rows, Window(), corpus.heads, every=1, seed=0)
+    before = choose_parts(corpus, probing(train_rows))
     later = corpus.sequences["start"].to_numpy()[48]
     keypoints, labels = corpus.keypoints.clone(), corpus.labels["mood"].clone()
     keypoints[later:, :, :2] = torch.rand_like(keypoints[later:, :, :2])
     labels[later:] = 0
     other = replace(corpus, keypoints=keypoints, labels={"mood": labels})
-    assert choose_parts(other, train_rows, Window(), corpus.heads, every=1, seed=0) == before
+    assert choose_parts(other, probing(train_rows)) == before
 
 
 def test_the_choice_is_the_same_for_the_same_seed(tmp_path, monkeypatch):
@@ -103,14 +106,13 @@ def test_the_probe_is_ridge_regression_in_the_kernel_of_the_parts(tmp_path):
     """By scikit-learn's, on the same features and folds."""
     from sklearn.kernel_ridge import KernelRidge
 
-    from skelemo.data.windows import find_targets
     from skelemo.models.estimators import Scaler
     from skelemo.models.window_features import features
-    from skelemo.training.choice import GAMMA, RIDGE, Probe
+    from skelemo.training.choice import GAMMA, RIDGE
 
     corpus = load_corpus(open_cache(a_folder(tmp_path / "cache")))
-    targets = find_targets(corpus, np.arange(72), Window(), ("mood",), every=3, seen_only=True)
-    probe = Probe(corpus, targets, Window(), corpus.heads, 0)
+    probe = Probe(corpus, np.arange(72), Window(), corpus.heads, every=3, seed=0)
+    targets = probe.targets
     seen = corpus.placed(torch.as_tensor(targets.row))[:, None, LAYOUT.slices["body_25"]]
     rows = Scaler().fit(features(seen, torch.ones(len(seen), 1, dtype=torch.bool)).numpy()).clip(-10, 10)
     truth = np.eye(3)[targets.labels["mood"]]
