@@ -78,26 +78,22 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
 
     Raises `InputError`: names or shapes differ.
     """
-    wanted = network.state_dict()
     given = {name: tensor for name, tensor in state.items() if not name.startswith(leave)}
-    missing = [name for name in wanted if name not in given and not name.endswith(_UNCOUNTED)]
-    extra = [name for name in given if name not in wanted]
-    misshapen = [
-        f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
-        for name in wanted
-        if name in given and given[name].shape != wanted[name].shape
-    ]
+    bad = [name for name, tensor in given.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        raise InputError(f"weights {source}: infinite or NaN in {some(bad)}")
+    try:
+        found = network.load_state_dict(given, strict=False)
+    except RuntimeError as error:  # lists the tensors of another shape
+        raise InputError(f"weights {source} are of another network: {str(error).splitlines()[1].strip()}") from None
+    missing = [name for name in found.missing_keys if not name.endswith(_UNCOUNTED)]
     findings = [
         f"{len(names)} {what} ({some(names)})"
-        for names, what in ((missing, "missing"), (extra, "unknown"), (misshapen, "of another shape"))
+        for names, what in ((missing, "missing"), (found.unexpected_keys, "unknown"))
         if names
     ]
     if findings:
         raise InputError(f"weights {source} are of another network: {'; '.join(findings)}")
-    bad = [name for name, tensor in given.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if bad:
-        raise InputError(f"weights {source}: infinite or NaN in {some(bad)}")
-    network.load_state_dict(given, strict=False)
 
 
 def _download(url: str, path: Path, prefix: str) -> None:

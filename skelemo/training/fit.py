@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
@@ -130,8 +131,10 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if config.pretrain:
         write_json(out / "scores.json", {})
         return _reconstruction(out)
-    if len(training_folders(out)) > 1:
-        write_importance(out, _importance(config, len(folds), out))
+    importance = [read_importance(folder) for folder in training_folders(out)]  # by seed, then by fold
+    if len(importance) > 1:
+        by_fold = [importance[number :: len(folds)] for number in range(len(folds))]
+        write_importance(out, mean_importance([[table for table in tables if len(table)] for tables in by_fold]))
     scores = _scores(job, data.corpus, cache, by_seed, out)
     write_json(out / "scores.json", scores)
     return scores
@@ -146,10 +149,7 @@ def _by_seed(
         place, tables = out / f"seed_{seed}" if config.seeds > 1 else out, []
         for number, (fold, choice) in enumerate(folds, 1):
             folder = place / f"fold_{number}" if len(folds) > 1 else place
-
-            def advance(done: int, most: int, text: str, at: int = turn * len(folds) + number) -> None:
-                report(at, config.seeds * len(folds), done, most, text)
-
+            advance = partial(report, turn * len(folds) + number, config.seeds * len(folds))
             model = origin(config, number, len(folds), seed) if config.init and not has_model(folder) else None
             tables.append(run_fold(replace(jobs(choice, fold, seed), origin=model), fold, number, folder, advance))
         by_seed[seed] = pd.concat(tables, ignore_index=True)
@@ -174,16 +174,6 @@ def _scores(job: Job, corpus: Corpus, cache: Cache, by_seed: Mapping[int, pd.Dat
         _score_groups(scores, rows, job, cache, clips, subset)
         write_mistakes(out, find_mistakes(corpus, rows, heads, job.config.mistakes))
     return scores
-
-
-def _importance(config: Config, folds: int, out: Path) -> pd.DataFrame:
-    """Mean importance over folds and seeds."""
-    seeds = [out / f"seed_{config.seed + turn}" for turn in range(config.seeds)] if config.seeds > 1 else [out]
-    by_fold = [
-        [read_importance(seed / f"fold_{number}" if folds > 1 else seed) for seed in seeds]
-        for number in range(1, folds + 1)
-    ]
-    return mean_importance([[table for table in tables if len(table)] for tables in by_fold])
 
 
 def _reconstruction(out: Path) -> Scores:

@@ -20,7 +20,7 @@ from skelemo.data.novelty import travelled
 from skelemo.data.pretext import PRETEXT, without_labels
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, Fold, Split, make_split
 from skelemo.data.windows import clip_labels
-from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.errors import ConfigError, unknown
 from skelemo.evaluation.circumplex import READING, reads
 from skelemo.inference.scoring.cost import size
 from skelemo.models import registry
@@ -152,13 +152,7 @@ def settle_choices(
     initialize the folds; their parts are kept.
     """
     if (out / CHOICES).exists():
-        choices = [Choice.from_json(fold) for fold in read_json(out / CHOICES)["folds"]]
-        odd = {name for choice in choices for name in choice.parts} - set(corpus.layout.slices)
-        if len(choices) != len(split.folds) or odd:
-            raise InputError(
-                f"{out / CHOICES} does not match the run's folds and parts; start again with another --out"
-            )
-        return config, choices
+        return config, [Choice.from_json(fold) for fold in read_json(out / CHOICES)["folds"]]
     ids = pd.Index(corpus.sequences["id"])
     choices = [
         _choose(config, corpus, np.sort(ids.get_indexer(list(fold.train))), config.seed + number, origin)

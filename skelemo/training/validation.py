@@ -22,7 +22,6 @@ from skelemo.training.fold import run_fold
 from skelemo.training.initial import learned_before, origin
 from skelemo.training.job import Job, require_windows
 from skelemo.training.settling import (
-    Data,
     Jobs,
     corrections_of,
     draw_split,
@@ -63,7 +62,7 @@ class ValidationScorer:
         self.cache: Cache = open_cache([Path(path) for path in config.data])
         self.device = choose_device(config.device)
         self.corrections = corrections_of(config)
-        data = self._read(config)
+        data = read_data(config, self.cache, self.corrections)
         self.config, split = draw_split(settle_heads(config, data.corpus), data)
         if not 1 <= number <= len(split.folds):
             raise ConfigError(f"fold = {number}: expected 1 to {len(split.folds)} for the split {self.config.split}")
@@ -103,7 +102,7 @@ class ValidationScorer:
             config = config.model_copy(update={"optimizer": None})
         key = self._key(config)
         if self._last[0] != key:
-            self._last = (key, self._erased(self._read(config).corpus))
+            self._last = (key, self._erased(read_data(config, self.cache, self.corrections).corpus))
         corpus = self._last[1]
         place = origin(config, self.number, len(self.folds), config.seed) if config.init else None
         if place:
@@ -111,9 +110,6 @@ class ValidationScorer:
         origins = [place] if place else []
         config, (choice,) = settle_choices(settle_heads(config, corpus), corpus, self.split, folder, origins)
         return replace(Jobs(config, corpus, self.device)(choice, self.fold), origin=place)
-
-    def _read(self, config: Config) -> Data:
-        return read_data(config, self.cache, self.corrections)
 
     @staticmethod
     def _key(config: Config) -> tuple[object, ...]:
