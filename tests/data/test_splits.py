@@ -298,6 +298,12 @@ def test_who_is_given_no_part_is_in_none():
     assert "e" not in "".join((*fold.train, *fold.validation, *fold.test))
 
 
+def test_a_sequence_in_no_subset_may_share_a_video_with_one_that_is_in_one():
+    table = a_table(["a", "a", "b"], splits=[{"split": "train"}, {"split": ""}, {"split": "test"}])
+    (fold,) = split("given", table, validation=0).folds
+    assert (fold.train, fold.validation, fold.test) == (("a#0000",), (), ("b#0002",))
+
+
 @pytest.mark.parametrize(
     ("videos", "subjects", "who"),
     [

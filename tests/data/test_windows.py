@@ -205,8 +205,10 @@ def test_clips_have_the_mean_share_or_value_and_the_most_frequent_flag():
     values = np.array([[1, np.nan], [2, 3], [3, np.nan], [5, 5], [np.nan] * 2], np.float32)
     np.testing.assert_allclose(clip_labels(VA, values, group, 3), [[2, 3], [5, 5], [np.nan] * 2])
     flags = np.array([[1, 0], [1, -1], [0, 0], [-1, 1], [-1, -1]], np.int8)
-    found = clip_labels(Head("units", "flags", ("x", "y")), flags, group, 3)
-    assert found.tolist() == [[1, 0], [-1, 1], [-1, -1]]
+    units = Head("units", "flags", ("x", "y"))
+    assert clip_labels(units, flags, group, 3).tolist() == [[1, 0], [-1, 1], [-1, -1]]
+    tied = np.array([[1, 0], [0, 1]], np.int8)
+    assert clip_labels(units, tied, np.zeros(2, int), 1).tolist() == [[1, 1]], "half of the frames are enough"
 
 
 def test_clips_labeled_as_a_whole_are_told_from_frames(tmp_path):
@@ -215,6 +217,19 @@ def test_clips_labeled_as_a_whole_are_told_from_frames(tmp_path):
     frames = load_corpus(open_cache(a_cache(tmp_path / "f", a_sequence("a", 3, **mood(1, 1, 2)))))
     stills = load_corpus(open_cache(a_cache(tmp_path / "s", a_sequence("a", 1, **mood(1)))))
     assert [labeled_as_clips(one, one.head("expression")) for one in (whole, frames, stills)] == [True, False, False]
+
+
+def test_a_clip_is_labeled_as_a_whole_only_if_no_value_changes_in_it(tmp_path):
+    same, nothing = np.full(3, 0.5, np.float32), np.full(3, np.nan, np.float32)
+    rising = np.array([0, 0.1, 0.2], np.float32)
+    for name, arousal, expected in (("whole", same, True), ("frames", rising, False)):
+        clips = [
+            a_sequence("a", 3, valence=same, arousal=arousal),
+            a_sequence("b", 3, valence=nothing, arousal=nothing),
+        ]
+        corpus = load_corpus(open_cache(a_cache(tmp_path / name, *clips)))
+        assert labeled_as_clips(corpus, VA) == expected
+    assert not labeled_as_clips(load_corpus(open_cache(a_cache(tmp_path / "none", clips[1]))), VA)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,16 @@ def test_a_missing_point_stays_at_its_last_visible_position():
     assert moments[:, 0, 0].tolist() == [7, 7, 7, 7, 9]
 
 
+def test_moments_lie_evenly_between_the_first_and_the_last_visible_frame():
+    """Frames 1 to 4 of 6 are visible: the moments are at 1, 2.5 and 4."""
+    points = torch.ones(1, 6, 25, 3)
+    points[0, :, 0, 0] = torch.tensor([9.0, 0, 2, 8, 6, 9])
+    mask = torch.tensor([[False, True, True, True, True, False]])
+    rows = features(points, mask, moments=3)[0, 275:]
+    assert rows[:150].view(3, 25, 2)[:, 0, 0].tolist() == [0, 5, 6]
+    assert rows[150:].view(2, 25, 2)[:, 0, 0].tolist() == [5, 1]
+
+
 def test_masked_frames_change_no_feature():
     points, mask = windows()
     junk = torch.where(mask[..., None, None], points, 5)

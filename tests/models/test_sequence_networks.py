@@ -1,13 +1,15 @@
 """Networks over time and graphs: one batch for all, and frames in which nobody was seen change nothing."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models import create
+from skelemo.models import create, temporal
+from skelemo.models.attention import time_positions
 from skelemo.models.joint_layers import FrameNorm, Frames, LinearNorm
 from skelemo.models.registry import Spec, entry
 from skelemo.models.temporal import Recurrent
@@ -239,3 +241,20 @@ def test_a_single_visible_frame_trains(name):
     seen = torch.zeros(2, 8, dtype=torch.bool)
     seen[0, 3] = True
     assert model(windows(2, 8, 25), seen)["expression"].isfinite().all()
+
+
+def test_temporal_convolutions_of_four_layers_see_31_frames(monkeypatch):
+    monkeypatch.setattr(temporal, "masked_mean", lambda vectors, mask: vectors[:, 20])
+    torch.manual_seed(0)
+    vectors = torch.randn(1, 41, 8, requires_grad=True)
+    found = temporal.Convolutional(8, layers=4, kernel=3, dropout=0.0)(vectors, torch.ones(1, 41, dtype=torch.bool))
+    found.square().sum().backward()
+    assert vectors.grad[0].any(1).nonzero()[:, 0].tolist() == list(range(5, 36))
+
+
+def test_frames_are_numbered_by_sines_and_cosines():
+    """Vaswani et al. 2017, section 3.5: position over 10,000 to the power 2 i / d."""
+    found = time_positions(4, 6, torch.zeros(1))[3]
+    angles = [3 / 10_000 ** (2 * pair / 6) for pair in range(3)]
+    expected = [wave(angle) for angle in angles for wave in (math.sin, math.cos)]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)

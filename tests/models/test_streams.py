@@ -110,3 +110,12 @@ def test_streams_are_concatenated(channels):
     found = streams(people()[..., :channels], torch.ones(2, 6, dtype=torch.bool))
     assert found.shape == (2, 6, 25, 2 * channels)
     assert found.isfinite().all()
+
+
+def test_the_motion_of_bones_is_that_of_the_vectors_from_the_parent():
+    points, mask = people(), torch.ones(2, 6, dtype=torch.bool)
+    streams = Streams(Spec(BODY, (VA,), 6), ["joint_motion", "bone_motion"], normalize=False)
+    joints, bones = streams(points, mask).split(3, -1)
+    seen = torch.cat([points[..., :2], (points[..., 2:] > 0).float()], -1)
+    torch.testing.assert_close(joints, motion(seen))
+    torch.testing.assert_close(bones, motion(bone(seen, torch.tensor(parents(BODY)))))

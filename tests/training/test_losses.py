@@ -149,3 +149,53 @@ def test_focal_loss_smooths_labels_as_cross_entropy_does():
     outputs, labels = torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0])
     found = focal(outputs, labels, torch.ones(1, 2, dtype=torch.bool), Context(smoothing=0.2), gamma=0.0)
     assert float(found) == pytest.approx(-0.9 * math.log(0.75) - 0.1 * math.log(0.25), abs=1e-6)
+
+
+def test_losses_of_values_by_hand():
+    outputs, labels = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 4.0]])  # apart by 0.5 and 2
+    found = {name: float(head_loss(VA, name, outputs, labels, NOTHING)) for name in ("mse", "mae", "huber")}
+    assert found == pytest.approx({"mse": (0.25 + 4) / 2, "mae": 1.25, "huber": (0.125 + 1.5) / 2})
+
+
+def test_losses_of_flags_by_hand():
+    """Probabilities 3/4 and 3/4 for flags that are on and off: 3/4 and 1/4 for the labels."""
+    two = Head("units", "flags", ("AU1", "AU2"))
+    outputs, labels = torch.full((1, 2), math.log(3)), torch.tensor([[1, 0]], dtype=torch.int8)
+    right, wrong = -math.log(0.75), -math.log(0.25)
+    for weight in (1.0, 5.0):  # of flags that are on
+        context = Context(torch.full((2,), weight))
+        bce, focal_loss = (float(head_loss(two, name, outputs, labels, context)) for name in ("bce", "binary_focal"))
+        assert bce == pytest.approx((weight * right + wrong) / 2)
+        assert focal_loss == pytest.approx((weight * right / 16 + wrong * 9 / 16) / 2)
+
+
+def test_the_focal_loss_weighs_classes():
+    outputs = torch.tensor([[math.log(3.0), 0.0], [math.log(3.0), 0.0]])  # 3/4 for the first class
+    found = head_loss(Head("mood", "classes", ("a", "b")), "focal", outputs, torch.tensor([0, 1]),
+                      Context(torch.tensor([2.0, 0.5])))  # fmt: skip
+    assert float(found) == pytest.approx((-2 * math.log(0.75) / 16 - 0.5 * math.log(0.25) * 9 / 16) / 2)
+
+
+def test_the_ccc_loss_leaves_out_a_value_without_any_label():
+    outputs, labels = torch.rand(6, 2), torch.rand(6, 2)
+    labels[:, 1] = torch.nan
+    expected = 1 - batch_ccc(outputs[:, :1], labels[:, :1])[0]
+    torch.testing.assert_close(head_loss(VA, "ccc", outputs, labels, Context(batch=6)), expected)
+
+
+def test_weights_by_the_square_root_of_the_frequency():
+    """Four labels to one: weights of 1/2 to 1, which average to 1 over the five labels."""
+    two = Head("mood", "classes", ("a", "b"))
+    found = context_of(two, torch.tensor([0, 0, 0, 0, 1, -1]), "sqrt", 0.1)
+    torch.testing.assert_close(found.weight, torch.tensor([5 / 6, 5 / 3]))
+    assert found.smoothing == 0.1
+    flags = torch.tensor([[1, 0], [0, 0], [0, 0], [0, 0], [0, 0]], dtype=torch.int8)
+    found = context_of(Head("units", "flags", ("AU1", "AU2")), flags, "sqrt", 0.0)
+    torch.testing.assert_close(found.weight, torch.tensor([2.0, 10.0]))  # odds of 4, and never: at most 100
+
+
+def test_shares_count_as_much_as_they_are():
+    shares = torch.tensor([[0.5, 0.5], [1.0, 0.0], [torch.nan, torch.nan]])
+    found = context_of(Head("mood", "classes", ("a", "b")), shares, "balanced", 0.0)
+    torch.testing.assert_close(found.frequency, torch.tensor([0.75, 0.25]))
+    torch.testing.assert_close(found.weight, torch.tensor([2 / 3, 2.0]))

@@ -1,0 +1,61 @@
+"""The loss that is trained: weights of heads, learned weights and mixup, worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skelemo.targets import VA, Head
+from skelemo.training.config import load_config
+from skelemo.training.losses import Context
+from skelemo.training.module import Training
+
+MOOD = Head("mood", "classes", ("a", "b"))
+
+
+class Wrist(nn.Module):
+    """Predicts where the first keypoint of the first frame is; moods are equally likely."""
+
+    def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        return {"va": keypoints[:, 0, 0, :2], "mood": torch.zeros(len(keypoints), 2)}
+
+
+def task(*heads: Head, **settings: object) -> Training:
+    return Training(Wrist(), load_config(None, settings), heads, {head.name: Context() for head in heads}, 0)
+
+
+def outputs_and_labels(mood: int = 1) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A squared error of 0.5 and a cross-entropy of ln 2."""
+    outputs = {"va": torch.tensor([[0.0, 1.0]]), "mood": torch.zeros(1, 2)}
+    return outputs, {"va": torch.tensor([[0.0, 0.0]]), "mood": torch.tensor([mood])}
+
+
+def test_the_losses_of_heads_are_added_with_their_weights():
+    assert float(task(VA, MOOD)._loss(*outputs_and_labels())) == pytest.approx(0.5 + math.log(2))
+    weighted = task(VA, MOOD, loss_weight={"va": 3.0, "mood": 0.0})
+    assert float(weighted._loss(*outputs_and_labels())) == pytest.approx(1.5)
+
+
+def test_learned_weights_are_those_of_kendall_and_others():
+    """Σ exp(-s) loss + s / 2 over the heads with labels; validation is unweighted."""
+    trained = task(VA, MOOD, loss_weighting="learned")
+    trained.uncertainty.data = torch.tensor([math.log(2), math.log(4)])
+    expected = 0.5 / 2 + math.log(2) / 2 + math.log(2) / 4 + math.log(4) / 2
+    assert float(trained._loss(*outputs_and_labels()).detach()) == pytest.approx(expected)
+    unlabeled = trained._loss(*outputs_and_labels(mood=-1))
+    assert float(unlabeled.detach()) == pytest.approx(0.5 / 2 + math.log(2) / 2)
+    assert float(trained._loss(*outputs_and_labels(), weighted=False)) == pytest.approx(0.5 + math.log(2))
+
+
+def test_mixup_mixes_points_that_both_windows_show_and_both_losses(monkeypatch):
+    """A share of 0.25 is one of 0.75 for the window whose mask is kept; the wrist of the third window is missing."""
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda _: torch.tensor(0.25))
+    monkeypatch.setattr(torch, "randperm", lambda count, **_: torch.tensor([1, 2, 0]))
+    places = torch.tensor([[1.0, 2.0, 1.0], [3.0, 6.0, 1.0], [0.0, 0.0, 0.0]])
+    labels = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]])
+    batch = {"keypoints": places[:, None, None], "mask": torch.ones(3, 1, dtype=torch.bool), "row": torch.arange(3)}
+    found = task(VA, mixup=0.4)._mixed_loss(batch | {"labels": {"va": labels}})
+    mixed = torch.tensor([[1.5, 3.0], [3.0, 6.0], [0.0, 0.0]])  # the second and third are with a missing point
+    own, others = ((mixed - wanted).square().mean() for wanted in (labels, labels[[1, 2, 0]]))
+    torch.testing.assert_close(found, 0.75 * own + 0.25 * others)

@@ -1,0 +1,81 @@
+"""What a training takes from its data: heads, strata of the split, windows by subset, sampling weights."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import HEADS
+from small_caches import a_cache, a_sequence
+
+from skelemo.cache.shard import Header
+from skelemo.cache.store import open_cache
+from skelemo.data.corpus import load_corpus
+from skelemo.data.splits import Fold
+from skelemo.data.windows import Targets
+from skelemo.targets import VA, Head
+from skelemo.training.config import load_config
+from skelemo.training.job import Job, balance_of
+from skelemo.training.settling import draw_split, read_data, settle_heads
+
+UNITS = Head("units", "flags", ("AU1", "AU2"))
+CPU = torch.device("cpu")
+
+
+def rated(folder, valence, **given):
+    """Clips of four frames with a valence each, NaN for none, and no class."""
+    for index, value in enumerate(valence):
+        frames = {"expression": np.full(4, -1, np.int8), "arousal": np.zeros(4, np.float32)}
+        one = np.full(4, value, np.float32)
+        frames["arousal"][np.isnan(one)] = np.nan
+        a_cache(folder, a_sequence(f"v{index:02}", 4, valence=one, **frames, **given))
+    return open_cache(folder)
+
+
+def test_an_automatic_head_is_the_first_with_a_label(config, tmp_path):
+    corpus = load_corpus(rated(tmp_path, [0.1, 0.2]))
+    assert [head.name for head in corpus.heads] == ["expression", "va"]
+    assert settle_heads(config(), corpus).head == "va"
+
+
+def test_values_are_stratified_by_quartiles_of_the_first(config, tmp_path):
+    """Two of eight clips are tested: with four strata of two, no test subset has both clips of one stratum."""
+    cache = rated(tmp_path, [*np.linspace(-0.8, 0.8, 8), np.nan])
+    for seed in range(12):
+        settings = config(head="va", split="kfold:2", validation=0, split_seed=seed)
+        _, split = draw_split(settings, read_data(settings, cache, None))
+        for fold in split.folds:
+            quartiles = sorted(int(name[1:3]) // 2 for name in fold.test)
+            assert quartiles == [0, 1, 2, 3]
+
+
+def test_flags_are_stratified_by_the_first(config, tmp_path):
+    for index in range(8):
+        flags = np.tile(np.array([[index < 4, index % 2]], np.int8), (3, 1))
+        a_cache(tmp_path, a_sequence(f"v{index}", 3, labels={"units": flags}), header=Header("body_25", (UNITS,)))
+    for seed in range(8):
+        settings = config(head="units", split="kfold:4", validation=0, split_seed=seed)
+        _, split = draw_split(settings, read_data(settings, open_cache(tmp_path), None))
+        assert all(sorted(int(name[1]) < 4 for name in fold.test) == [False, True] for fold in split.folds)
+
+
+def test_only_the_test_subset_is_never_thinned(config, cache):
+    """Twelve frames a clip: every fifth are three, every fourth are three, too, of other frames."""
+    corpus = load_corpus(open_cache(cache))
+    ids = tuple(corpus.sequences["id"])
+    fold = Fold(ids[:1], ids[1:2], ids[2:3])
+    for thinned, validated in ((4, [0, 4, 8]), ("auto", [*range(12)])):
+        job = Job(config(head="va", every=5, evaluate_every=thinned), corpus, CPU)
+        found = {subset: corpus.number(targets.row).tolist() for subset, targets in job.targets(fold).items()}
+        assert found == {"train": [0, 5, 10], "validation": validated, "test": [*range(12)]}
+
+
+def test_balanced_sampling_draws_each_class_as_often():
+    """Of three, one and no windows with a class, and one without: weights of 1/3, 1 and their mean."""
+    labels = {"va": np.zeros((5, 2), np.float32), "expression": np.array([0, 0, 2, 0, -1], np.int16)}
+    found = balance_of((VA, HEADS[0]), Targets(np.arange(5), labels))
+    assert found.tolist() == pytest.approx([1 / 3, 1 / 3, 1, 1 / 3, 0.5])
+
+
+def test_baselines_are_in_full_precision_and_networks_as_configured():
+    corpus = None  # not looked at
+    assert Job(load_config(None, {"arch": "svm", "precision": "bf16-mixed"}), corpus, CPU).precision == "32-true"
+    assert Job(load_config(None, {"precision": "bf16-mixed"}), corpus, CPU).precision == "bf16-mixed"
