@@ -31,7 +31,7 @@ def net(spec, *, width: int = 4):
 class Net(nn.Module):
     def __init__(self, spec, width):
         super().__init__()
-        self.layer = nn.Linear(len(spec.layout) * spec.channels, width)
+        self.layer = nn.Linear(len(spec.layout) * 3, width)
         self.heads = Heads(width, spec.heads)
 
     def forward(self, keypoints, mask):

@@ -244,11 +244,11 @@ def test_person_and_face_side_by_side_are_each_as_large_as_alone(batch):
     assert torch.equal(both[..., 49:], SkeletonRenderer(BOTH, (64, 49), "face")(batch))
 
 
-def test_an_unknown_frame_size_is_that_of_the_source(batch):
-    renderer = SkeletonRenderer(BOTH, 96, source=(640, 480))
-    expected = renderer(batch, torch.tensor([640, 480]))
+def test_an_unknown_frame_size_is_the_usual_one(batch):
+    renderer = SkeletonRenderer(BOTH, 96)
+    expected = renderer(batch, torch.tensor([1280, 720]))
     torch.testing.assert_close(renderer(batch), expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(renderer(batch, torch.tensor([[0, 0], [640, 480]])), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(renderer(batch, torch.tensor([[0, 0], [1280, 720]])), expected, rtol=0, atol=1e-6)
     sizes = torch.tensor([[640, 480], [1920, 1080]])
     assert torch.equal(renderer(batch, sizes)[3:], renderer(batch[1:], sizes[1:]))
 
@@ -318,7 +318,7 @@ def test_what_cannot_be_drawn_is_refused():
         SkeletonRenderer("body_25", 64, "person+face")
     with pytest.raises(ConfigError, match="sides must be 2 or more"):
         SkeletonRenderer(BOTH, (0, 64))
-    with pytest.raises(ConfigError, match="an image's at most 8,192"):
+    with pytest.raises(ConfigError, match="at most 8,192"):
         SkeletonRenderer(BOTH, 10**11)
     with pytest.raises(ConfigError, match=r"95 points with 2 channels.*x, y and confidence"):
         SkeletonRenderer(BOTH, 64)(torch.zeros(1, 1, 95, 2))

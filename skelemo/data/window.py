@@ -129,7 +129,7 @@ def guess_sizes(size: np.ndarray, keypoints: np.ndarray, sequences: pd.DataFrame
 
 
 def usual_steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:
-    """Usual increment of the frame number within each sequence, at least 1.
+    """Usual increment of the frame number within each sequence; 1 for single frames.
 
     The median if most increments equal it; else the mean without gaps (e.g. 1.5 for 0, 1, 3, 4, 6, 7).
     """
@@ -142,10 +142,10 @@ def usual_steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndar
     here, length = of[first], np.diff(first, append=len(of))
     ordered = np.sort((np.repeat(np.arange(len(first)), length) << 32) + steps) & (KEY_SPAN - 1)
     median = (ordered[first + (length - 1) // 2] + ordered[first + length // 2]) / 2
-    found[here] = np.maximum(median, 1)
+    found[here] = median
     own = found[of]
     kept, regular = (np.add.reduceat(chosen, first, dtype=np.int64) for chosen in (steps <= 2 * own, steps == own))
     mean = np.add.reduceat(np.where(steps <= 2 * own, steps, 0), first, dtype=np.int64) / np.maximum(kept, 1)
     uneven = (kept > 0) & (regular < _REGULAR * kept)
-    found[here[uneven]] = np.maximum(mean[uneven], 1)
+    found[here[uneven]] = mean[uneven]
     return found

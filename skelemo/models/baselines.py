@@ -76,7 +76,7 @@ class Baseline(Fitted):
         mirror: bool,
         seed: int,
     ) -> None:
-        """Fit to batches of keypoints ``[n, T, V, C]`` and masks ``[n, T]``, with the labels of all windows.
+        """Fit to batches of keypoints ``[n, T, V, 3]`` and masks ``[n, T]``, with the labels of all windows.
 
         Raises `ConfigError`: scikit-learn rejects the settings or the windows; `rescale` with a single person.
 

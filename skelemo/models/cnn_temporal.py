@@ -21,7 +21,7 @@ class ImageVectors(nn.Module):
         )
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> Tensor:
-        """``[B, T, V, C]``, ``[B, T]`` and the frame size ``[B, 2]`` to ``[B, T, width]``."""
+        """``[B, T, V, 3]``, ``[B, T]`` and the frame size ``[B, 2]`` to ``[B, T, width]``."""
         return self.embed(self.encoder(keypoints, mask, frame_size))
 
 
@@ -31,7 +31,7 @@ class ImageTemporalNetwork(TemporalNetwork):
     frames: ImageVectors
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> dict[str, Tensor]:
-        """``[B, T, V, C]``, ``[B, T]`` and the frame size ``[B, 2]`` to the heads' outputs."""
+        """``[B, T, V, 3]``, ``[B, T]`` and the frame size ``[B, 2]`` to the heads' outputs."""
         return self.predict(self.frames(keypoints, mask, frame_size), mask)
 
     def backbone_parameters(self) -> Sequence[nn.Parameter]:

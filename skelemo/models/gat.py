@@ -75,7 +75,7 @@ class GraphAttentionNetwork(nn.Module):
         self.heads = Heads(readout, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
+        """``[B, T, V, 3]`` and ``[B, T]`` to the heads' outputs."""
         rows, frames = self.tokens(keypoints, mask)
         copies, points, _ = rows.shape
         first = torch.arange(copies, device=rows.device) * points

@@ -91,7 +91,7 @@ class GraphTransformer(nn.Module):
         self.heads = Heads(readout, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
+        """``[B, T, V, 3]`` and ``[B, T]`` to the heads' outputs."""
         rows, frames = self.tokens(keypoints, mask)
         time = time_positions(frames.seen.shape[1], rows.shape[-1], rows)[:, None]  # [T, 1, D]
         rows = rows + self.position_embedding(self.positions)

@@ -52,7 +52,7 @@ def linear(features: int, classes: int) -> nn.Module:
 
 
 class ImageEncoder(nn.Module):
-    """Keypoints to features by frame, ``[B, T, V, C] → [B, T, out_features]``, zeros for masked frames.
+    """Keypoints to features by frame, ``[B, T, V, 3] → [B, T, out_features]``, zeros for masked frames.
 
     Every visible frame is drawn, normalized by ImageNet's mean and deviation, and passed through the backbone. Masked
     frames are not: they would distort the statistics of batch norm.
@@ -85,8 +85,8 @@ class ImageEncoder(nn.Module):
         return self
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> Tensor:
-        """Features ``[B, T, out_features]`` of ``[B, T, V, C]``, ``[B, T]`` and the frame size ``[B, 2]``."""
-        images = self.renderer(keypoints[..., :3], frame_size)  # [B T, 3, H, W]
+        """Features ``[B, T, out_features]`` of ``[B, T, V, 3]``, ``[B, T]`` and the frame size ``[B, 2]``."""
+        images = self.renderer(keypoints, frame_size)  # [B T, 3, H, W]
         images = ((images - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
         seen = mask.flatten()
         if fixed_shapes(mask, self.training):
@@ -115,7 +115,7 @@ class ImageNetwork(nn.Module):
         self.heads = Heads(encoder.out_features, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> dict[str, Tensor]:
-        """``{head: tensor}`` of keypoints ``[B, T, V, C]``, mask ``[B, T]`` and frame size ``[B, 2]``."""
+        """``{head: tensor}`` of keypoints ``[B, T, V, 3]``, mask ``[B, T]`` and frame size ``[B, 2]``."""
         return self.heads(self.dropout(masked_mean(self.encoder(keypoints, mask, frame_size), mask)))
 
     def backbone_parameters(self) -> list[nn.Parameter]:
@@ -156,8 +156,6 @@ def image_encoder(
     entry(architecture)  # imports all architectures
     if architecture not in BACKBONES:
         raise unknown("image network", architecture, BACKBONES)
-    if spec.channels < 3:
-        raise ConfigError(f"{architecture} draws x, y and confidence; the batch has {spec.channels} channels")
     backbone = BACKBONES[architecture]()
     if view == "auto":
         view = "person+face" if spec.layout.face else "person"

@@ -209,7 +209,7 @@ class JointNetwork(nn.Module):
         self.heads = Heads(readout or inputs, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
+        """``[B, T, V, 3]`` and ``[B, T]`` to the heads' outputs."""
         frames = Frames.of(mask, self.training)
         rows = frames.pack(self.streams(keypoints, mask))
         for block in self.blocks:
@@ -241,7 +241,7 @@ class JointTokens(nn.Module):
         self.time = TimeConv(width, width, 2 * stride - 1, stride=stride)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> tuple[Tensor, Frames]:
-        """``[B, T, V, C]`` and ``[B, T]`` to rows ``[n, V, width]`` and their frames."""
+        """``[B, T, V, 3]`` and ``[B, T]`` to rows ``[n, V, width]`` and their frames."""
         frames = Frames.of(mask, self.training)
         points = frames.pack(self.streams(keypoints, mask))  # [n, V, channels]
         rows = nn.functional.gelu(torch.einsum("nvc,vcd->nvd", points, self.embed) + self.joint)

@@ -27,7 +27,6 @@ class Spec:
     layout: Layout
     heads: tuple[Head, ...]
     frames: int
-    channels: int = 3
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,9 @@ def create(
     layout_name: str = DEFAULT_LAYOUT,
     heads: Sequence[Head | str] = (EXPRESSION,),
     frames: int = 1,
-    channels: int = 3,
     **settings: Any,
 ) -> nn.Module:
-    """Build a network that maps ``(keypoints [B, T, V, C], mask [B, T])`` to ``{head: [B, K]}``.
+    """Build a network that maps ``(keypoints [B, T, V, 3], mask [B, T])`` to ``{head: [B, K]}``.
 
     Outputs are logits for classes and flags, and values within the head's range.
 
@@ -98,11 +96,11 @@ def create(
             raise unknown("head", head, USUAL)
         found.append(head if isinstance(head, Head) else USUAL[head])
     names = [head.name for head in found]
-    if not names or len(set(names)) < len(names) or min(frames, channels) < 1:
+    if not names or len(set(names)) < len(names) or frames < 1:
         raise ConfigError(
             f"{name}: heads {names}, {frames} frames; expected at least one of each, heads without repeats"
         )
-    spec = Spec(layout(layout_name), tuple(found), frames, channels)
+    spec = Spec(layout(layout_name), tuple(found), frames)
     given = {setting: checked(name, chosen.settings, setting, value) for setting, value in settings.items()}
     try:
         network = chosen.function(spec, **given)
@@ -123,7 +121,7 @@ def _require_usable(chosen: plugins.Entry[Facts], network: nn.Module, spec: Spec
     name = chosen.name
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{name} returned {type(network).__name__}; expected a torch.nn.Module")
-    keypoints = torch.rand(2, spec.frames, len(spec.layout), spec.channels)
+    keypoints = torch.rand(2, spec.frames, len(spec.layout), 3)
     inputs: list[Tensor | None] = [keypoints, torch.ones(2, spec.frames, dtype=torch.bool)]
     training = network.training
     try:
@@ -153,7 +151,7 @@ def cost(model: nn.Module, spec: Spec) -> tuple[int, int]:
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    keypoints = torch.zeros(1, spec.frames, len(spec.layout), spec.channels, device=device)
+    keypoints = torch.zeros(1, spec.frames, len(spec.layout), 3, device=device)
     mask = torch.ones(1, spec.frames, dtype=torch.bool, device=device)
     training = model.training
     model.eval()

@@ -12,7 +12,6 @@ from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
 from skelemo.skeleton import Layout
 
-CONFIDENCE = 2  # channel
 #: Coordinates are clamped to this many standard deviations: OpenPose sometimes places a point far outside the person.
 FARTHEST = 10.0
 #: Coordinates with a smaller variance are centered but not scaled.
@@ -22,20 +21,18 @@ SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
 
 
 def mirrored(keypoints: Tensor, layout: Layout) -> Tensor:
-    """Windows ``[N, T, V, C]`` flipped horizontally about their origin, left and right keypoints swapped."""
+    """Windows ``[N, T, V, 3]`` flipped horizontally about their origin, left and right keypoints swapped."""
     twin = keypoints[:, :, list(layout.mirror)]
     return torch.cat([-twin[..., :1], twin[..., 1:]], -1)
 
 
 def present(points: Tensor) -> Tensor:
-    """Visibility of points ``[…, V, C]``, ``[…, V, 1]`` bool: by confidence, or without it by any coordinate."""
-    if points.shape[-1] > CONFIDENCE:
-        return points[..., CONFIDENCE : CONFIDENCE + 1] > 0
-    return (points != 0).any(-1, keepdim=True)
+    """Visibility of points ``[…, V, 3]``, ``[…, V, 1]`` bool."""
+    return points[..., 2:] > 0
 
 
 def bone(points: Tensor, parent: Tensor) -> Tensor:
-    """Vectors from each point's parent to the point, ``[…, V, C]``; zero if either is missing, and for a root.
+    """Vectors from each point's parent to the point, ``[…, V, 3]``; zero if either is missing, and for a root.
 
     The confidence of a bone (and of a motion) is the mean of its ends'.
     """
@@ -46,22 +43,18 @@ def bone(points: Tensor, parent: Tensor) -> Tensor:
 
 
 def motion(points: Tensor) -> Tensor:
-    """Displacement of each point to the next frame, ``[B, T, V, C]``; zero if either is missing, and at the end."""
+    """Displacement of each point to the next frame, ``[B, T, V, 3]``; zero if either is missing, and at the end."""
     before, after = points[:, :-1], points[:, 1:]
     moved = _difference(after, before) * (present(before) & present(after))
     return torch.cat([moved, torch.zeros_like(points[:, :1])], 1)
 
 
 def _difference(points: Tensor, others: Tensor) -> Tensor:
-    difference = points - others
-    if points.shape[-1] <= CONFIDENCE:
-        return difference
-    middle = (points[..., CONFIDENCE : CONFIDENCE + 1] + others[..., CONFIDENCE : CONFIDENCE + 1]) / 2
-    return torch.cat([difference[..., :CONFIDENCE], middle, difference[..., CONFIDENCE + 1 :]], -1)
+    return torch.cat([points[..., :2] - others[..., :2], (points[..., 2:] + others[..., 2:]) / 2], -1)
 
 
 class Streams(nn.Module):
-    """Keypoints ``[B, T, V, C]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalized point by point.
+    """Keypoints ``[B, T, V, 3]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalized point by point.
 
     ``joint`` is the position, ``bone`` the vector from the parent (`parents`), ``joint_motion`` and ``bone_motion``
     their change to the next frame, ``organ`` the shape of each facial feature (`Organs`), ``frontal`` the face
@@ -75,7 +68,7 @@ class Streams(nn.Module):
 
     Parameters
     ----------
-    spec : layout and channels of the batch.
+    spec : the layout.
     names : one or more of `NAMES`; several are concatenated.
     normalize : standardize as described.
     """
@@ -94,10 +87,10 @@ class Streams(nn.Module):
         for name in self.names:
             if name not in self.NAMES:
                 raise unknown("stream", name, self.NAMES)
-        self.channels = len(self.names) * spec.channels
+        self.channels = 3 * len(self.names)
         self.shapes = nn.ModuleDict({name: SHAPES[name](spec.layout) for name in self.names if name in SHAPES})
         self.normalize = normalize
-        coordinate = torch.arange(self.channels) % spec.channels != CONFIDENCE
+        coordinate = torch.arange(self.channels) % 3 < 2
         self.register_buffer("parent", torch.tensor(parents(spec.layout)), persistent=False)
         self.register_buffer("is_coordinate", coordinate, persistent=False)
         self.register_buffer("mean", torch.zeros(len(spec.layout), self.channels), persistent=normalize)
@@ -106,9 +99,7 @@ class Streams(nn.Module):
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
         """The streams, concatenated; zeros at masked frames and missing points."""
         keypoints = torch.where(present(keypoints) & mask[..., None, None], keypoints, 0)
-        if keypoints.shape[-1] > CONFIDENCE:  # confidences differ between detectors and recordings
-            visible = (keypoints[..., CONFIDENCE : CONFIDENCE + 1] > 0).to(keypoints.dtype)
-            keypoints = torch.cat([keypoints[..., :CONFIDENCE], visible, keypoints[..., CONFIDENCE + 1 :]], -1)
+        keypoints = torch.cat([keypoints[..., :2], present(keypoints).to(keypoints.dtype)], -1)
         streams = [self._stream(name, keypoints) for name in self.names]
         if not self.normalize:
             return torch.cat(streams, -1)

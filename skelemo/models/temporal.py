@@ -100,7 +100,7 @@ class FrameVectors(nn.Module):
         )
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
-        """``[B, T, V, C]`` and ``[B, T]`` to ``[B, T, width]``."""
+        """``[B, T, V, 3]`` and ``[B, T]`` to ``[B, T, width]``."""
         return self.embed(self.streams(keypoints, mask).flatten(2))
 
 
@@ -123,7 +123,7 @@ class TemporalNetwork(nn.Module):
         self.heads = Heads(time.width, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
+        """``[B, T, V, 3]`` and ``[B, T]`` to the heads' outputs."""
         return self.predict(self.frames(keypoints, mask), mask)
 
     def predict(self, vectors: Tensor, mask: Tensor) -> dict[str, Tensor]:

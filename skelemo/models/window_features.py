@@ -26,8 +26,8 @@ class Features(nn.Module):
         self.points = [face if name in SHAPES else slice(None) for name in self.streams.names]
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
-        """``[N, T, V, C]`` and ``[N, T]`` to ``[N, F]``."""
-        points = self.streams(keypoints, mask).split(keypoints.shape[-1], -1)
+        """``[N, T, V, 3]`` and ``[N, T]`` to ``[N, F]``."""
+        points = self.streams(keypoints, mask).split(3, -1)
         return torch.cat([features(some[:, :, one], mask) for some, one in zip(points, self.points, strict=True)], 1)
 
 
@@ -36,7 +36,7 @@ def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tens
 
     Parameters
     ----------
-    keypoints : ``[N, T, V, C]``, normalized.
+    keypoints : ``[N, T, V, 3]``, normalized.
     mask : ``[N, T]`` bool, the visible frames.
     moments : number of points in time.
 

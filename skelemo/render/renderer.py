@@ -9,7 +9,7 @@ from skelemo import skeleton
 from skelemo.errors import ConfigError, unknown
 from skelemo.render import views
 from skelemo.render.part import PartDrawing, Scales
-from skelemo.render.views import VIEWS, Placement, Size
+from skelemo.render.views import USUAL, VIEWS, Placement, Size
 from skelemo.skeleton import Layout
 
 FARTHEST = 64.0  # in longer sides of the picture: points beyond count as missing
@@ -35,43 +35,33 @@ class SkeletonRenderer(nn.Module):
         ``face``: the bounding box of the face, and only the face; black if there is none.
         ``person+face``: ``person``, and ``face`` to the right of it; the image is twice as wide as ``size``.
         A crop is drawn as if it were a picture of its own, so that people look alike at any distance.
-    source : width and height in pixels of pictures whose size `forward` is not given. OpenPose's thickness depends on
-        it. The longer side is also that of crops.
 
     Attributes
     ----------
     picture : height and width of the images.
     """
 
-    def __init__(
-        self, layout: Layout | str, size: int | Size = 224, view: str = "frame", *, source: Size = views.USUAL
-    ) -> None:
+    def __init__(self, layout: Layout | str, size: int | Size = 224, view: str = "frame") -> None:
         super().__init__()
         self.layout = skeleton.layout(layout) if isinstance(layout, str) else layout
         height, width = (size, size) if isinstance(size, int) else map(int, size)
         shown = view.split("+")
         self.picture: Size = (height, width * len(shown))
         self.view = view
-        self._check(source)
-        self.panes = nn.ModuleList(_Pane(self.layout, (height, width), pane, source) for pane in shown)
-
-    def _check(self, source: Size) -> None:
-        if self.view not in VIEWS:
-            raise unknown("view", self.view, VIEWS)
-        if "face" in self.view and self.layout.face is None:
-            raise ConfigError(f"view {self.view!r} shows a face, which the layout {self.layout.name} lacks")
-        if min(*self.picture, *source) < 2 or max(self.picture) > LONGEST_SIDE:
-            raise ConfigError(
-                f"images of {self.picture} pixels from pictures of {source}: sides must be 2 or more, "
-                f"an image's at most {LONGEST_SIDE:,}"
-            )
+        if view not in VIEWS:
+            raise unknown("view", view, VIEWS)
+        if "face" in view and self.layout.face is None:
+            raise ConfigError(f"view {view!r} shows a face, which the layout {self.layout.name} lacks")
+        if min(self.picture) < 2 or max(self.picture) > LONGEST_SIDE:
+            raise ConfigError(f"images of {self.picture} pixels: sides must be 2 or more, and at most {LONGEST_SIDE:,}")
+        self.panes = nn.ModuleList(_Pane(self.layout, (height, width), pane) for pane in shown)
 
     def forward(self, keypoints: Tensor, frame_size: Tensor | None = None) -> Tensor:
         """Images ``[B T, 3, H, W]`` of keypoints ``[B, T, V, 3]`` in frame coordinates.
 
         Frame coordinates: x, y from the picture's center, whose longer side spans [-0.5, 0.5]; confidence 0 is
         missing. ``frame_size [B, 2]`` (or ``[2]`` for all) is the width and height of the pictures in pixels, 0 if
-        unknown; only the view ``frame`` uses it. Coordinates are computed in float32.
+        unknown, then `views.USUAL`; only the view ``frame`` uses it. Coordinates are computed in float32.
         """
         batch, frames, count, channels = keypoints.shape
         if (count, channels) != (len(self.layout), 3):
@@ -93,28 +83,27 @@ class _Pane(nn.Module):
     source: Tensor
     image: Tensor
 
-    def __init__(self, layout: Layout, size: Size, view: str, source: Size) -> None:
+    def __init__(self, layout: Layout, size: Size, view: str) -> None:
         super().__init__()
         self.size = size
         self.view = view
-        self.longest = max(source)
         shown = [part for part in layout.parts if view != "face" or part.kind == "face"]
-        scales = self._scales(source)
+        scales = self._scales()
         self.parts = nn.ModuleList(PartDrawing(part, layout.slices[part.name], size, scales) for part in shown)
         threshold = [
             part.drawing.threshold if part in shown else math.inf for part in layout.parts for _ in range(len(part))
         ]
         self.register_buffer("threshold", torch.tensor(threshold), persistent=False)
-        self.register_buffer("source", torch.tensor(source), persistent=False)
+        self.register_buffer("source", torch.tensor(USUAL), persistent=False)
         self.register_buffer("image", torch.tensor(size[::-1]), persistent=False)
 
-    def _scales(self, source: Size) -> Scales:
+    def _scales(self) -> Scales:
         height, width = self.size
         extent = math.sqrt(height * width)
-        known = extent, min(1.0, max(self.size) / self.longest)
+        known = extent, min(1.0, max(self.size) / max(USUAL))
         if self.view == "frame":
-            fit = min(width / source[0], height / source[1])
-            known = math.sqrt(source[0] * source[1]) * fit, min(1.0, fit)
+            fit = min(width / USUAL[0], height / USUAL[1])
+            known = math.sqrt(math.prod(USUAL)) * fit, min(1.0, fit)
         return {True: known, False: (extent, 1.0)}
 
     def forward(self, keypoints: Tensor, frame_size: Tensor | None) -> Tensor:
@@ -134,7 +123,7 @@ class _Pane(nn.Module):
     def _place(self, points: Tensor, confidence: Tensor, frame_size: Tensor | None) -> Placement:
         image = self.image.float()
         if self.view != "frame":
-            return views.crop(points, confidence > self.threshold, image, self.longest)
+            return views.crop(points, confidence > self.threshold, image)
         frame = self.source.float().unsqueeze(0)
         if frame_size is not None:
             frame = torch.where((frame_size > 0).all(-1, keepdim=True), frame_size, frame)

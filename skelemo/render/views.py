@@ -45,12 +45,12 @@ def whole(frame: Tensor, image: Tensor) -> Placement:
     return Placement(frame, frame.amax(-1, keepdim=True), frame / 2, scale, (image - frame * scale) / 2)
 
 
-def crop(points: Tensor, seen: Tensor, image: Tensor, longest: int) -> Placement:
-    """The bounding box of the visible points with `MARGIN`, as a picture whose longer side has ``longest`` pixels.
+def crop(points: Tensor, seen: Tensor, image: Tensor) -> Placement:
+    """The bounding box of the visible points with `MARGIN`, as a picture whose longer side is as in `USUAL`.
 
     ``points [N, 2, V]`` and ``seen [N, V]``; each image has its own box, an empty one without visible points.
     """
-    scale = (image.amax(-1, keepdim=True) / longest).clamp(max=1)[None]  # [1, 1]
+    scale = (image.amax(-1, keepdim=True) / max(USUAL)).clamp(max=1)[None]  # [1, 1]
     picture = image / scale  # [1, 2]
     unseen = seen.logical_not().unsqueeze(1)
     low = points.masked_fill(unseen, torch.inf).amin(-1)  # [N, 2]

@@ -8,6 +8,7 @@ from small_caches import a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
+from skelemo.data.window import window_frames
 from skelemo.data.windows import Gatherer, Window, clip_labels, find_targets, labeled_as_clips
 from skelemo.targets import VA, Head
 
@@ -64,8 +65,12 @@ def by_hand(corpus, row, window):
 @pytest.mark.parametrize(("length", "dilation"), [(1, 1), (2, 1), (5, 1), (8, 3), (3, 40), (4, 2**31), (64, 1)])
 def test_windows_are_what_a_plain_search_finds(corpus, length, dilation, target):
     window = Window(length, dilation, target)
-    rows = torch.arange(len(corpus))
-    keypoints, mask = Gatherer(corpus, window).gather(rows)
+    rows, gatherer = torch.arange(len(corpus)), Gatherer(corpus, window)
+    keypoints, mask = gatherer.gather(rows)
+    found, present = (values.numpy() for values in gatherer.frames(rows))
+    without_torch, there = window_frames(corpus.sequences, corpus.number(rows.numpy()), rows.numpy(), window)
+    assert np.array_equal(there, present)
+    assert np.array_equal(without_torch[there], found[there])
     for row in rows.tolist():
         expected, seen = by_hand(corpus, row, window)
         assert np.array_equal(mask[row].numpy(), seen), row

@@ -325,7 +325,6 @@ def test_an_exported_network_answers_as_the_network_itself() -> None:
         ("resnet18", {"freeze": "heads"}, "whole number"),
         ("resnet18", {"freeze": 1.5}, "whole number"),
         ("resnet18", {"view": "face", "layout_name": "body_25"}, "lacks"),
-        ("resnet18", {"channels": 2}, "2 channels"),
         ("resnet18", {"dropout": 1.5}, "dropout"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_name_is_given_once(toy):
 def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
     create("toy", layout_name="face_70", heads=["va"], frames=9, width=16, share=1, sizes=[3, 4], free={"a": 1})
     assert toy["spec"].layout.name == "face_70"
-    assert (toy["spec"].heads, toy["spec"].frames, toy["spec"].channels) == ((VA,), 9, 3)
+    assert (toy["spec"].heads, toy["spec"].frames) == ((VA,), 9)
     assert (toy["width"], toy["share"], toy["on"], toy["kind"], toy["sizes"]) == (16, 1, True, "a", (3, 4))
     create("toy", sizes=5)
     assert toy["sizes"] == (5,)

@@ -149,6 +149,20 @@ def test_a_running_mean_knows_nothing_of_the_future(tmp_path, reference):
     assert torch.equal(*found)
 
 
+@pytest.mark.parametrize("reference", ["clip", "window"])
+@pytest.mark.parametrize(("target", "ahead"), [("last", 0), ("center", 1)])
+def test_a_window_is_calibrated_by_the_person_up_to_its_newest_frame(tmp_path, reference, target, ahead):
+    plain = load_corpus(open_cache(a_cache(tmp_path / "cache", *clips(3, ("",)))), Preparation(reference=reference))
+    corpus, rows, window = calibrated(plain, "running"), torch.arange(len(plain)), Window(3, target=target)
+    ends = torch.tensor([4, 10, 17])  # clips of 5, 6 and 7 frames
+    newest = torch.minimum(rows + ahead, ends[torch.as_tensor(plain.sequence(rows.numpy()))])
+    before, mask = Gatherer(plain, window).gather(rows)
+    found, _ = Gatherer(corpus, window).gather(rows)
+    assert_close(found, without(before, corpus.shift[newest][:, None]), atol=1e-6, rtol=0)
+    assert (corpus.shift[4] - corpus.shift[2]).abs().max() > 0.01
+    assert not mask.all()
+
+
 def test_parts_alone_keep_what_was_taken_off(tmp_path):
     from small_caches import BODY_AND_FACE
 
