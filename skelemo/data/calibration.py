@@ -28,9 +28,6 @@ from skelemo.preprocess.prepare import CalibrationKind, prepare
 if TYPE_CHECKING:
     from skelemo.data.corpus import Corpus
 
-#: Frames measured at a time.
-_BLOCK = 16_384
-
 
 def people_of(sequences: pd.DataFrame) -> np.ndarray:
     """Person ``[S]`` of each sequence: its subject, or without one a person per track."""
@@ -144,13 +141,10 @@ def _require_places(corpus: "Corpus", setting: str) -> None:
 
 def measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:
     """Blocks of normalized frames ``[N, V, 3]`` with their first row; with ``reference: window`` frame by frame."""
-    block = min(_BLOCK, corpus.scratch.run) if corpus.scratch else _BLOCK
-    for first in range(0, len(corpus), block):
-        rows = torch.arange(first, min(first + block, len(corpus)))
+    for rows in corpus.blocks():
         if corpus.reference is not None:
-            yield first, corpus.placed(rows)
+            yield rows.start, corpus.placed(rows)
         else:
             size = corpus.image_size[corpus.key[rows] // KEY_SPAN]
-            alone = replace(corpus.preparation, calibrate="none", typical=())
-            yield first, prepare(corpus.keypoints[rows][:, None], corpus.layout, alone, size=size)[0][:, 0]
-        corpus.forget(first, first + block)
+            places, _ = prepare(corpus.keypoints[rows][:, None], corpus.layout, corpus.preparation, size=size)
+            yield rows.start, places[:, 0]

@@ -114,7 +114,7 @@ class Corpus:
             scale_by=scale_by,
         )
 
-    def placed(self, rows: Tensor) -> Tensor:
+    def placed(self, rows: Tensor | slice) -> Tensor:
         """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, with ``reference: clip``."""
         assert self.reference is not None
         return place(self.keypoints[rows], self.reference[rows], self.layout)
@@ -146,12 +146,16 @@ class Corpus:
         if set(parts) == set(self.layout.slices):
             return self
         fewer, seen = self._kept(parts), torch.empty_like(self.seen)
-        run = fewer.scratch.run if fewer.scratch else BLOCK_FRAMES
-        for first in range(0, len(self), run):
-            rows = slice(first, first + run)
+        for rows in fewer.blocks():
             seen[rows] = (fewer.keypoints[rows][..., 2] >= max(self.preparation.min_confidence, 1e-9)).any(1)
-            fewer.forget(first, first + run)
         return replace(fewer, seen=seen)
+
+    def blocks(self) -> Iterator[slice]:
+        """Consecutive rows that fit in memory several times; those mapped from a file are released after each block."""
+        run = min(BLOCK_FRAMES, self.scratch.run) if self.scratch else BLOCK_FRAMES
+        for first in range(0, len(self), run):
+            yield slice(first, min(first + run, len(self)))
+            self.forget(first, first + run)
 
     def forget(self, first: int, last: int) -> None:
         """Release the memory of some frames if they are mapped from a file."""

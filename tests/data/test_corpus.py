@@ -179,6 +179,18 @@ def test_a_model_sees_the_parts_that_are_chosen(tmp_path):
 
 
 @pytest.mark.parametrize("reference", ["clip", "window"])
+def test_a_person_is_visible_in_a_part_by_its_confident_points(tmp_path, reference):
+    one = a_sequence("one", 4, points=95)
+    one.keypoints[..., 2] = np.where(one.keypoints[..., 2] > 0, 0.9, 0)
+    one.keypoints[1, 25:, 2] *= 0.1  # the face is uncertain
+    one.keypoints[2, 25:] = 0
+    cache = open_cache(a_cache(tmp_path, one, header=BODY_AND_FACE))
+    corpus = load_corpus(cache, Preparation(reference=reference, min_confidence=0.2))
+    assert corpus.seen.tolist() == [True] * 4
+    assert corpus.only(["face_70"]).seen.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("reference", ["clip", "window"])
 def test_a_part_that_is_never_shown_is_left_out_and_refused_where_it_is_asked_for(tmp_path, reference):
     settings = Preparation(reference=reference, min_confidence=0.05)
     bodies = sequences()

@@ -6,7 +6,6 @@ import torch
 from small_caches import a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
-from skelemo.data import calibration
 from skelemo.data.corpus import load_corpus
 from skelemo.data.novelty import novel_frames, steps_of, travelled
 from skelemo.data.windows import Gatherer, Window, find_targets
@@ -65,7 +64,7 @@ def test_a_corpus_is_measured_block_by_block_and_never_across_clips(tmp_path, mo
     expected = np.concatenate([[0], steps_of(places).numpy()])
     expected[corpus.sequences["start"]] = 0
     np.testing.assert_allclose(travelled(corpus), expected, atol=1e-6)
-    monkeypatch.setattr(calibration, "_BLOCK", 4)
+    monkeypatch.setattr("skelemo.data.corpus.BLOCK_FRAMES", 4)
     np.testing.assert_allclose(travelled(corpus), expected, atol=1e-6)
     chosen = np.array([1, 3])
     found = find_targets(corpus, chosen, Window(), ("va",), every=3, seen_only=False, steps=expected)

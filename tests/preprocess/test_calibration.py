@@ -172,6 +172,12 @@ def test_parts_alone_keep_what_was_taken_off(tmp_path):
     assert len(face.preparation.typical) == 70
     both, _ = Gatherer(corpus, Window()).gather(rows)
     assert torch.equal(Gatherer(face, Window()).gather(rows)[0], both[:, :, 25:])
+    others = [a_sequence(f"clip{n}", 6, points=95, seed=n) for n in range(9, 12)]
+    cache = open_cache(a_cache(tmp_path / "others", *others, header=BODY_AND_FACE))
+    other = load_corpus(cache, standardized(corpus).preparation)
+    assert (other.factor[25:] != 1).any()
+    both, _ = Gatherer(other, Window()).gather(rows)
+    assert torch.equal(Gatherer(other.only(["face_70"]), Window()).gather(rows)[0], both[:, :, 25:])
 
 
 def test_a_network_that_draws_is_refused(tmp_path):

@@ -53,7 +53,7 @@ def test_mixup_mixes_points_that_both_windows_show_and_both_losses(monkeypatch):
     monkeypatch.setattr(torch.distributions.Beta, "sample", lambda _: torch.tensor(0.25))
     monkeypatch.setattr(torch, "randperm", lambda count, **_: torch.tensor([1, 2, 0]))
     places = torch.tensor([[1.0, 2.0, 1.0], [3.0, 6.0, 1.0], [0.0, 0.0, 0.0]])
-    labels = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]])
+    labels = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.5]])
     batch = {"keypoints": places[:, None, None], "mask": torch.ones(3, 1, dtype=torch.bool), "row": torch.arange(3)}
     found = task(VA, mixup=0.4)._mixed_loss(batch | {"labels": {"va": labels}})
     mixed = torch.tensor([[1.5, 3.0], [3.0, 6.0], [0.0, 0.0]])  # the second and third are with a missing point
