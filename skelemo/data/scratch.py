@@ -9,7 +9,7 @@ in the process and in the system's file cache.
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -88,21 +88,17 @@ class Scratch:
         source = self.files[name]
         frames, _, *rest = source.rows.shape
         file = ScratchFile(frames, len(columns), *rest)
-        for first, last in self.steps(frames):
+        for first in range(0, frames, self.run):
+            last = min(first + self.run, frames)
             file.rows[first:last] = source.rows[first:last][:, columns]
             source.forget(first, last)
             file.forget(first, last)
         file.settle()
         return file
 
-    def steps(self, frames: int) -> Iterator[tuple[int, int]]:
-        """All frames in runs short enough for several copies in memory."""
-        for first in range(0, frames, self.run):
-            yield first, min(first + self.run, frames)
-
     @property
     def run(self) -> int:
-        """Frames measured or copied at a time."""
+        """Frames measured or copied at a time, several copies of which fit in memory."""
         return max(1, self.block // 8)
 
     @property

@@ -20,14 +20,14 @@ UNITS = Head("units", "flags", ("AU1", "AU2"))
 CPU = torch.device("cpu")
 
 
-def rated(folder, valence, **given):
+def rated(folder, valence):
     """Clips of four frames with a valence each, NaN for none, and no class."""
+    clips = []
     for index, value in enumerate(valence):
-        frames = {"expression": np.full(4, -1, np.int8), "arousal": np.zeros(4, np.float32)}
         one = np.full(4, value, np.float32)
-        frames["arousal"][np.isnan(one)] = np.nan
-        a_cache(folder, a_sequence(f"v{index:02}", 4, valence=one, **frames, **given))
-    return open_cache(folder)
+        labels = {"expression": np.full(4, -1, np.int8), "valence": one, "arousal": 0 * one}
+        clips.append(a_sequence(f"v{index:02}", 4, **labels))
+    return open_cache(a_cache(folder, *clips))
 
 
 def test_an_automatic_head_is_the_first_with_a_label(config, tmp_path):
@@ -48,13 +48,14 @@ def test_values_are_stratified_by_quartiles_of_the_first(config, tmp_path):
 
 
 def test_flags_are_stratified_by_the_first(config, tmp_path):
-    for index in range(8):
-        flags = np.tile(np.array([[index < 4, index % 2]], np.int8), (3, 1))
-        a_cache(tmp_path, a_sequence(f"v{index}", 3, labels={"units": flags}), header=Header("body_25", (UNITS,)))
+    """Three of eighteen clips show a unit: each of three folds tests one of them."""
+    flags = [np.tile(np.array([[index < 3, index % 2]], np.int8), (3, 1)) for index in range(18)]
+    clips = [a_sequence(f"v{index:02}", 3, labels={"units": some}) for index, some in enumerate(flags)]
+    cache = open_cache(a_cache(tmp_path, *clips, header=Header("body_25", (UNITS,))))
     for seed in range(8):
-        settings = config(head="units", split="kfold:4", validation=0, split_seed=seed)
-        _, split = draw_split(settings, read_data(settings, open_cache(tmp_path), None))
-        assert all(sorted(int(name[1]) < 4 for name in fold.test) == [False, True] for fold in split.folds)
+        settings = config(head="units", split="kfold:3", validation=0, split_seed=seed)
+        _, split = draw_split(settings, read_data(settings, cache, None))
+        assert [sum(name[1:3] < "03" for name in fold.test) for fold in split.folds] == [1, 1, 1]
 
 
 def test_only_the_test_subset_is_never_thinned(config, cache):
