@@ -122,8 +122,8 @@ def spearman(truth: Floats, predicted: Floats) -> Floats:
     found = []
     for x, y in zip(truth.T, predicted.T, strict=True):
         known = ~np.isnan(x)
-        one, count = np.zeros(int(known.sum()), np.int64), int(known.sum())
-        found.append(pearson_of_sums(sums(rankdata(x[known]), rankdata(y[known]), one, 1, count / 2))[0])
+        groups, count = np.zeros(int(known.sum()), np.int64), int(known.sum())
+        found.append(pearson_of_sums(sums(rankdata(x[known]), rankdata(y[known]), groups, 1, count / 2))[0])
     return np.array(found)
 
 

@@ -1,11 +1,14 @@
 """Descriptions of a run: data, split, intervals and model selection."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from skelemo.errors import ConfigError
 from skelemo.evaluation.bootstrap import FEWEST_GROUPS
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.runs.folder import Run, group_count
+from skelemo.skeleton import Part, layout
 from skelemo.targets import Head
 from skelemo.text import capital, count
 
@@ -56,14 +59,24 @@ def parts_of(run: Run) -> str:
         named = run.config.get("parts") or ["auto"]
         listed = [named] if isinstance(named, str) else [*named]
         chosen = [tuple(str(run.data.get("layout", "")).split("+") if listed == ["auto"] else listed)]
-    return " or ".join(dict.fromkeys(", ".join(map(_part_name, parts)) for parts in chosen)) or "–"
+    return " or ".join(dict.fromkeys(", ".join(map(part_title, parts)) for parts in chosen)) or "–"
 
 
-def _part_name(name: str) -> str:
-    """A part's name without its number of points: ``left hand`` for ``hand_left_21``."""
-    kind, _, rest = name.partition("_")
-    side = next((side for side in ("left", "right") if side in rest), "")
-    return f"{side} {kind}" if side else "hands" if kind == "hand" else kind
+def part_title(name: str) -> str:
+    """A part's name without its model: ``body`` for ``coco_17``, ``left hand`` for ``hand_left_21``."""
+    part = find_part(name)
+    if part and part.kind in ("body", "face"):
+        return part.kind
+    words = re.sub(r"_\d+(x\d+)?$", "", name).split("_")
+    return "hands" if words == ["hand"] else " ".join(words[::-1] if words[0] == "hand" else words)
+
+
+def find_part(name: str) -> Part | None:
+    """The part of a name; None if it is of a package that is not installed."""
+    try:
+        return layout(name).part(name)
+    except ConfigError:
+        return None
 
 
 def split_name(run: Run) -> str:

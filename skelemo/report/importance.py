@@ -1,6 +1,5 @@
 """Keypoint importance: a shaded skeleton, bars by part and region, and tables."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import titles
+from skelemo.report.describe import find_part, part_title
 from skelemo.report.style import COLUMN, HEAT, INK, MUTED, ORANGE, PAPER, RULE, canvas, name_rows, styled
 from skelemo.runs.folder import Run
 from skelemo.runs.importance import read_importance
-from skelemo.skeleton import Part, layout
+from skelemo.skeleton import Part
 from skelemo.targets import Head
 from skelemo.text import count, visible
 
@@ -119,22 +118,6 @@ def label(row: pd.Series) -> str:
     return str(row["name"]) if part in ("body", "face") else f"{part}: {row['name']}"
 
 
-def part_title(name: str) -> str:
-    """A part's name without its model: ``body``, ``face``, or ``left hand`` for ``hand_left_21``."""
-    part = _part(name)
-    if part and part.kind in ("body", "face"):
-        return part.kind
-    words = re.sub(r"_\d+$", "", name).split("_")
-    return " ".join(words[::-1] if part and part.kind == "hand" else words)
-
-
-def _part(name: str) -> Part | None:
-    try:
-        return layout(name).part(name)
-    except ConfigError:  # from a package that is not installed
-        return None
-
-
 def drawings(one: HeadImportance) -> Iterator[tuple[str, str, Figure]]:
     """Suffixes of names, captions and figures of a head."""
     if (figure := skeleton(one)) is not None:
@@ -144,7 +127,7 @@ def drawings(one: HeadImportance) -> Iterator[tuple[str, str, Figure]]:
         numbers = f" Numbers: {names}." if len(first) else ""
         where = "Lines are shaded by the drop of their region, points by their own drop" if len(one.of("joint")) else (
             "Shaded by the drop of each region")  # fmt: skip
-        people = any((part := _part(name)) and part.kind != "other" for name in one.table["part"].unique())
+        people = any((part := find_part(name)) and part.kind != "other" for name in one.table["part"].unique())
         view = " Front view: the person's right is on the left." if people else ""
         yield "keypoints", f"{where}.{view}{numbers}", figure
     if len(one.of("part", "region")):
@@ -188,7 +171,9 @@ def skeleton(one: HeadImportance) -> Figure | None:
     None without a pose.
     """
     joints = one.table[(one.table["level"] == "joint") & one.table["x"].notna() & one.table["y"].notna()]
-    found = [(_part(name), joints[joints["part"] == name].set_index("name")) for name in dict.fromkeys(joints["part"])]
+    found = [
+        (find_part(name), joints[joints["part"] == name].set_index("name")) for name in dict.fromkeys(joints["part"])
+    ]
     panels = [(part, rows) for part, rows in found if part is not None and set(rows.index) <= set(part.keypoints)]
     if not panels:
         return None

@@ -31,6 +31,8 @@ def test_frames_have_the_labels_of_their_numbers() -> None:
 def test_the_last_label_is_repeated_within_the_slack() -> None:
     labels = rows([0, 1, 2], [0, 1, 2], slack=2).at(np.arange(6))
     assert labels["mood"].tolist() == [0, 1, 2, 2, 2, -1]
+    gaps = rows([0, 5], [0, 1], slack=2).at(np.arange(9))["mood"]
+    assert gaps.tolist() == [0, -1, -1, -1, -1, 1, 1, 1, -1], "no other label is repeated"
 
 
 def test_a_clip_has_its_label_in_every_frame() -> None:

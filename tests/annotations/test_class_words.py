@@ -158,6 +158,16 @@ def test_given_classes_apply_to_the_only_column_of_words(tmp_path: Path) -> None
         read_annotations("table", tmp_path, options=Options.parse("wild,calm"))
 
 
+def test_given_classes_apply_to_the_label_alone_and_meanings_to_every_column(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("video,label,room\na,sad,dark\nb,happy,dark\nc,sad,light\nd,sad,light\n")
+    found = read_annotations("table", tmp_path, options=Options.parse("sad,happy", ["light=bright"]))
+    assert [(head.name, head.outputs) for head in found.heads] == [
+        ("label", ("sad", "happy")),
+        ("room", ("bright", "dark")),
+    ]
+
+
 def test_class_folders_are_words(tmp_path: Path) -> None:
     recordings = [("x", "froh/x"), ("y", "SAD/y"), ("z", "hapy/z")]
     with pytest.raises(InputError, match=r"'hapy': did you mean happy\? 1 recording"):

@@ -307,7 +307,8 @@ def test_windows_with_an_unknown_truth_do_not_count_for_ranks() -> None:
 
 
 def test_a_sure_prediction_is_in_the_last_bin_of_the_calibration() -> None:
-    assert METRICS["calibration"].function(np.array([0, 1]), np.array([[1.0, 0], [1, 0]])) == 0.5
+    outputs = np.array([[1.0, 0], [0.95, 0.05]])  # one wrong, one right, both from 14/15 to 1
+    assert METRICS["calibration"].function(np.array([1, 0]), outputs) == pytest.approx((1 - 0.05) / 2)
 
 
 def test_the_order_of_windows_does_not_matter_for_metrics_without_sums(predictions: Predictions, monkeypatch) -> None:

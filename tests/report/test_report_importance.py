@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from skelemo.errors import InputError
-from skelemo.report.importance import drawings, importance, importances, label, part_title
+from skelemo.report.describe import part_title
+from skelemo.report.importance import drawings, importance, importances, label
 from skelemo.report.report import write_report
 from skelemo.report.style import to_svg
 from skelemo.runs.folder import read_run
@@ -118,8 +119,9 @@ def test_unusual_flags_and_numbers_are_drawn(folder, change):
 
 
 def test_parts_have_names_that_people_use():
-    names = ("body_25", "coco_17", "face_70", "hand_left_21", "horse_5")
-    assert [part_title(name) for name in names] == ["body", "body", "face", "left hand", "horse"]
+    names = ("body_25", "coco_17", "face_70", "hand_left_21", "hand_21x2", "horse_5", "all")
+    titles = ["body", "body", "face", "left hand", "hands", "horse", "all"]
+    assert [part_title(name) for name in names] == titles
 
 
 def test_its_figures_and_those_of_two_values_are_files_apart(folder, tmp_path):
