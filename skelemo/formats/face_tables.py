@@ -72,4 +72,4 @@ def _confidence(table: pd.DataFrame, file: Path) -> np.ndarray:
     name = next((name for name in ("confidence", "facescore") if name in table), "")
     confidence = numbers_of(table, name, file) if name else np.ones(len(table))
     found = numbers_of(table, "success", file) > 0 if "success" in table else np.ones(len(table), bool)
-    return np.where(found, np.clip(confidence, 0, 1), 0)
+    return np.where(found, confidence, 0)

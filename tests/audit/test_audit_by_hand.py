@@ -62,6 +62,51 @@ def test_steps_are_in_sizes_of_the_person_and_per_frame(tmp_path):
     assert steps.still.tolist() == [False, True, False, False]
 
 
+def test_a_move_is_a_jump_only_in_a_track_that_seldom_moves_so_far(tmp_path):
+    """A move by 1.2 is 0.85 sizes. Of somebody who does so every fifth frame, it is one of the 90 % of usual moves."""
+
+    def moving(far: list[int]):
+        steps = np.where(np.isin(np.arange(60), far), 1.2, 0.05)
+        return square(*[(x, 0) for x in steps.cumsum()])
+
+    people = a_person("once", moving([30])), a_person("often", moving([*range(4, 60, 5)]))
+    (found,) = only(audited(tmp_path / "c", *people), "identity").itertuples()
+    assert (found.video, found.first, found.last) == ("once", 30, 30)
+    assert found.found == "moves by 0.8 of its size; 90% of steps are below 0.04"
+    assert found.score == pytest.approx(0.9 * (1 - 0.35 / (1.2 / np.sqrt(2))), abs=1e-4)
+
+
+def test_two_who_change_places_are_swapped_and_one_who_takes_anothers_place_jumps(tmp_path):
+    def track(person: str, video: str, *places: tuple[float, float]):
+        return a_person(video, square(*[(x + 0.05 * n, y) for n, (x, y) in enumerate(places)]), person)
+
+    left, right = (0, 0), (100, 0)
+    people = [
+        track("ann", "swap", *[left] * 30, *[right] * 30),
+        track("ben", "swap", *[right] * 30, *[left] * 30),
+        track("ann", "jump", *[left] * 30, *[right] * 30),
+        track("ben", "jump", *[right] * 60),
+    ]
+    swap, jump = sorted(only(audited(tmp_path / "c", *people), "identity").itertuples(), key=lambda row: row.video)[
+        ::-1
+    ]
+    assert (swap.video, swap.first, {swap.person, swap.value}) == ("swap", 30, {"ann", "ben"})
+    assert swap.found == f"swaps places with {swap.value} in frame 30"
+    assert swap.score > 0.9
+    assert (jump.video, jump.person, jump.first, jump.value) == ("jump", "ann", 30, "")
+    assert jump.found.startswith("moves by 70.7 of its size")
+
+
+def test_the_longer_a_person_is_frozen_the_surer_it_is(tmp_path):
+    people = [
+        a_person(f"{still}", square(*[(3 * n, 0) for n in range(10)], *[(30, 0)] * still, (33, 0)))
+        for still in (4, 5, 8)
+    ]
+    found = only(audited(tmp_path / "c", *people), "frozen").sort_values("video")
+    assert found["found"].tolist() == ["no point moves for 5 frames", "no point moves for 8 frames"]
+    np.testing.assert_allclose(found["score"], [1 - 4 / 5, 1 - 4 / 8])
+
+
 def test_a_person_who_loses_a_point_is_not_frozen_and_two_points_are_too_few_to_judge(tmp_path):
     losing, few = square((0, 0), (0, 0)), square((0, 0), (90, 0))
     losing[1, 3] = 0

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from small_caches import BODY_AND_FACE, CLASSES, a_cache, a_recording, a_sequence
+from small_caches import BODY_AND_FACE, CLASSES, MOOD, a_cache, a_recording, a_sequence
 
 from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
@@ -21,7 +21,9 @@ from skelemo.formats.pose import write_pose
 from skelemo.formats.pyskl import write_pyskl
 from skelemo.formats.registry import EXPORTS
 from skelemo.formats.table import write_csv, write_parquet
+from skelemo.formats.writing import in_pixels
 from skelemo.skeleton import layout
+from skelemo.targets import Head
 
 LEFT = a_sequence("talk_left", 3, points=95, video="talk", person="left", number=np.array([4, 6, 9]),
                   expression=np.array([1, 1, 0]), width=640, height=480, fps=29.97)  # fmt: skip
@@ -221,6 +223,34 @@ def test_a_table_has_a_row_for_each_frame_with_everything_known(tmp_path, cache,
         missing = one.keypoints[..., 2] == 0
         assert np.isnan(points[missing][:, :2]).all()
         assert np.array_equal(np.nan_to_num(points), one.keypoints)
+
+
+def test_flags_and_shares_are_columns_and_empty_where_unlabeled(tmp_path):
+    units = Head("au", "flags", ("AU1", "AU2"))
+    shares = np.array([[0.2, 0.7, 0.1], [np.nan] * 3, [0.5, 0.5, 0]], np.float32)
+    labels = {"au": np.array([[1, 0], [-1, 1], [-1, -1]], np.int8), "expression": shares}
+    folder = a_cache(tmp_path / "c", a_sequence("one", 3, labels=labels), header=Header("body_25", (units, MOOD)))
+    write_csv(open_cache(folder), tmp_path / "x.csv")
+    write_parquet(open_cache(folder), tmp_path / "x.parquet")
+    for found in (pd.read_csv(tmp_path / "x.csv"), pd.read_parquet(tmp_path / "x.parquet")):
+        np.testing.assert_array_equal(found[["AU1", "AU2"]], [[1, 0], [np.nan, 1], [np.nan, np.nan]])
+        assert found["expression"].astype(object).where(found["expression"].notna(), "").tolist() == ["sad", "", "glad"]
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "expected"),
+    [
+        ((0, 0), "pixels", (12, 8)),  # the point at 10.2 is in the twelfth column, if a pixel is around its number
+        ((640, 480), "pixels", (640, 480)),
+        ((0, 0), "unit", (1, 1)),
+    ],
+)
+def test_an_unknown_image_is_as_large_as_its_points_need(size, scale, expected):
+    points = np.array([[[10.2, 0.5, 1], [-3, 7, 1]]], np.float32)
+    found, *shape = in_pixels(points, scale, *size)
+    assert tuple(shape) == expected
+    np.testing.assert_array_equal(found, points)  # a unit of an image of 1 x 1 is a pixel
+    assert in_pixels(np.zeros((1, 2, 3), np.float32), "pixels", 0, 0)[1:] == (1, 1)
 
 
 def test_parquet_has_layout_and_heads_in_its_metadata(tmp_path, cache, monkeypatch):

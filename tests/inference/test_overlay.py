@@ -172,6 +172,27 @@ def test_a_card_says_what_the_row_says_whatever_the_heads_are():
     assert unknown.dials[0][1] is None
 
 
+def test_a_card_lists_four_flags_and_that_there_are_more():
+    units = Head("au", "flags", tuple(f"AU{n}" for n in range(1, 7)))
+    names = output_names((units,))
+
+    def said(*chances):
+        return cards.card_content(dict(zip(names["au"], chances, strict=True)), (units,), names, "", 0).lines
+
+    assert said(0.5, 0.9, 0.49, 0.6, 0.7, 0.1) == (("AU1 AU2 AU4 AU5", ""),)
+    assert said(0.5, 0.9, 0.49, 0.6, 0.7, 0.8) == (("AU1 AU2 AU4 AU5 …", ""),)
+    assert said(*[0.1] * 6) == (("–", ""),)
+
+
+def test_a_card_beyond_the_edge_of_the_image_is_cut_and_blended():
+    image, patch = np.full((4, 6, 3), 100, np.uint8), np.full((3, 4, 4), 200, np.uint8)
+    patch[..., 3] = [[255, 255, 51, 0]] * 3
+    cards.paste(image, patch, (3.4, 2.0, 7.4, 5.0))
+    assert image[2:, 3:, 0].tolist() == [[200, 200, 120]] * 2  # a fifth of the way from 100 to 200
+    assert (image[:2] == 100).all()
+    assert (image[:, :3] == 100).all()
+
+
 def test_a_dial_shows_the_first_value_to_the_right_and_the_second_upwards():
     def edges(point):
         """How far what a point adds to the dial reaches to the left, up, right and down, in pixels."""
@@ -186,6 +207,8 @@ def test_a_dial_shows_the_first_value_to_the_right_and_the_second_upwards():
     for point, side, sign in (((1.0, 0.0), 2, 1), ((0.0, 1.0), 1, -1), ((-1.0, 0.0), 0, -1), ((0.0, -1.0), 3, 1)):
         reach = edges(point)[side] - edges((0.0, 0.0))[side]
         assert reach == pytest.approx(sign * 0.86 * 31, abs=1.5)
+    corner = edges((1.0, 1.0))[2] - edges((0.0, 0.0))[2]  # a corner of the square lies on the circle, too
+    assert corner == pytest.approx(0.86 * 31 / np.sqrt(2), abs=1.5)
 
 
 def test_cards_stay_in_the_image_and_do_not_overlap():

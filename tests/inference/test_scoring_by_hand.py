@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_caches import MOOD, a_cache, a_sequence
 
@@ -14,6 +15,7 @@ from skelemo.errors import ConfigError
 from skelemo.inference.scoring.grouping import groups_by
 from skelemo.inference.scoring.joining import join_heads
 from skelemo.inference.scoring.notes import collapse_notes
+from skelemo.inference.scoring.overlap import learned, overlap, require_unseen
 from skelemo.preprocess import Preparation
 from skelemo.targets import VA, Head
 
@@ -106,3 +108,59 @@ def test_a_transfer_has_collapsed_below_a_quarter_of_the_runs_own_score_above_ch
     )
     standardizing = SimpleNamespace(members=[SimpleNamespace(preparation=Preparation(standardize="dataset"))])
     assert collapse_notes([tmp_path], standardizing, [head], {"test": scored(head, here)}) == []
+
+
+def a_hash(name):
+    return name * 64
+
+
+@pytest.fixture
+def split(tmp_path):
+    """A run of two folds, the first of which began with a model that had learned from Pat."""
+    folds = [
+        {"train": ["a", "b"], "validation": ["c"], "test": ["d"]},
+        {"train": ["d"], "validation": ["c"], "test": ["a", "b"]},
+    ]
+    content = {
+        "split": "kfold:2",
+        "grouped_by": "subject",
+        "folds": folds,
+        "sha256": {name: a_hash(name) for name in "abcd"},
+        "subjects": {"a": "ann", "c": "cid", "d": "dan"},
+        "learned_before": [{"sha256": [a_hash("e")], "subjects": ["pat"]}, {"sha256": [], "subjects": []}],
+    }
+    run = tmp_path / "run"
+    (run / "fold_1").mkdir(parents=True)
+    (run / "fold_2").mkdir()
+    (run / "splits.json").write_text(json.dumps(content))
+    return run
+
+
+def test_a_run_has_learned_from_all_folds_and_a_fold_from_its_own_and_from_what_came_before(split):
+    assert learned(split)["sha256"] == {a_hash(name) for name in "abcde"}
+    assert learned(split)["subjects"] == {"ann", "cid", "dan", "pat"}
+    assert learned(split / "fold_1") == {"sha256": {a_hash(n) for n in "abce"}, "subjects": {"ann", "cid", "pat"}}
+    assert learned(split / "fold_2") == {"sha256": {a_hash(n) for n in "cd"}, "subjects": {"cid", "dan"}}
+    assert learned(split, ("test",))["subjects"] == {"ann", "dan", "pat"}
+    assert learned(split.parent) is None
+
+
+def test_an_overlap_is_by_content_or_subject_whatever_a_sequence_is_called(split):
+    scored = pd.DataFrame(
+        [("x", a_hash("a"), ""), ("y", a_hash("f"), "pat"), ("z", a_hash("f"), "pat"), ("a", a_hash("f"), "")],
+        columns=["id", "content", "subject"],
+    )
+    found = overlap(split / "fold_1", scored)
+    assert (found.sequences, found.subjects) == (("x",), ("pat",))
+    assert found.text == (
+        "1 sequence (e.g. 'x') and 1 subject (e.g. 'pat') were in the training or validation subset of fold_1"
+    )
+    with pytest.raises(ConfigError, match=r"subset of fold_1: use data it has not seen, or pass --allow-overlap$"):
+        require_unseen([found], "data")
+    only = overlap(split / "fold_1", scored[1:])
+    assert only.text == "1 subject (e.g. 'pat') was in the training or validation subset of fold_1"
+    with pytest.raises(ConfigError, match="or pass --allow-overlap if these are different people with the same names"):
+        require_unseen([only], "data")
+    none = overlap(split / "fold_2", scored)
+    assert (none.sequences, none.subjects) == ((), ())
+    require_unseen([none], "data")
