@@ -518,3 +518,11 @@ def test_a_much_smaller_person_does_not_continue_the_selection():
     tracks = track(people)
     assert sorted(map(len, tracks)) == [40, 60]
     assert across(people, choose(people, tracks, "auto")) == [200]
+
+
+def test_a_person_seen_beside_the_selected_one_does_not_continue_the_selection():
+    one, other = standing(200, size=1.8), standing(900)
+    people = people_of([[one, other] if t < 60 else [other] for t in range(100)])
+    tracks = track(people)
+    assert sorted(map(len, tracks)) == [60, 100]
+    assert across(people, choose(people, tracks, "auto")) == [200]

@@ -486,6 +486,7 @@ def test_a_long_recording_is_split(tmp_path, write_recording, monkeypatch):
     plan = make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings())
     assert "recordings of more than 10 frames are split into sequences of at most 10" in plan.notes
     tally, cache = run(tmp_path, labels)
+    assert tally.notes == [], "labels beyond a piece belong to the next one"
     assert sorted(cache.sequences["id"]) == ["long_from13", "long_from23", "long_from3"]
     frames = cache.read()
     assert sorted(frames.number.tolist()) == list(range(3, 28))

@@ -149,3 +149,9 @@ def test_half_of_a_face_may_be_outside_of_an_image_in_fractions(tmp_path: Path, 
     face = [left, 0.1, 0.9] + [0.5, 0.25, 0.9] * 69
     body = [0.0, 0.0, 0.0] + [0.5, 0.25, 0.9] * 24
     assert read(tmp_path, frame(person(pose=body, face=face))).scale == scale
+
+
+@pytest.mark.parametrize(("left", "scale"), [(-0.04, "unit"), (-0.06, "signed"), (2.9, "unit"), (3.1, "pixels")])
+def test_joints_stay_in_the_image_and_only_pixels_are_far_out(tmp_path: Path, left: float, scale: str) -> None:
+    body = [0.0, 0.0, 0.0, left, 0.1, 0.9] + [0.5, 0.25, 0.9] * 23
+    assert read(tmp_path, frame(person(pose=body))).scale == scale

@@ -5,6 +5,7 @@ import os
 import tarfile
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from recordings import find_recordings
@@ -32,7 +33,11 @@ def somebody(options):
             if options.flags == "odd":
                 yield number, b'{"people": [{"pose_keypoints_2d": [1, 2]}]}'
             else:
-                yield number, json.dumps({"version": 1.3, "people": [PERSON]}).encode()
+                part = "face" if number < 2 else "hand_left"
+                numbers = [1.0] * {"face": 210, "hand_left": 63}[part] if options.flags == "faces" else []
+                person = PERSON | {f"{part}_keypoints_2d": numbers}
+                people = [PERSON, person] if options.flags == "faces" and number else [person]
+                yield number, json.dumps({"version": 1.3, "people": people}).encode()
         notes.append(f"{video.name} was seen")
 
     yield find
@@ -195,3 +200,8 @@ def test_a_video_is_recognized_by_both_its_ends_and_its_size(tmp_path):
     assert len(set(sources)) == 4
     (tmp_path / "x.mp4").write_bytes(content)
     assert _facts(tmp_path / "x.mp4", Options("openpose"))["source"] == sources[0]
+
+
+def test_frames_with_faces_and_the_usual_number_of_people_are_counted(videos, tmp_path):
+    (done,) = extract([videos / "a.mp4"], tmp_path / "out", replace(OPTIONS, flags="faces")).done
+    assert (done.frames, done.seen, done.faces, done.people) == (5, 5, 2, 2)

@@ -159,3 +159,40 @@ def test_a_long_script_has_every_emotion_one_at_a_time():
     script = long_script(np.random.default_rng(0), 60.0)
     assert {episode.emotion for episode in script} == set(range(7)) - {NAMES.index("neutral")}
     assert all(b.start > a.end for a, b in pairwise(script))
+
+
+@pytest.mark.parametrize(
+    ("column", "point", "axis", "sign"),
+    [
+        ("turn", "Nose", 0, 1),
+        ("tilt", "LEar", 1, -1),
+        ("nod", "Nose", 1, -1),
+        ("thrust", "Nose", 2, 1),
+        ("lean", "Neck", 2, 1),
+        ("side", "Neck", 0, 1),
+        ("twist", "RShoulder", 2, 1),
+        ("sway", "MidHip", 0, 1),
+        ("crouch", "MidHip", 1, -1),
+        ("step", "MidHip", 2, 1),
+        ("right_out", "RWrist", 0, -1),
+        ("left_out", "LWrist", 0, 1),
+        ("left_up", "LWrist", 1, 1),
+        ("right_fore", "RWrist", 2, 1),
+        ("left_elbow", "LElbow", 0, 1),
+    ],
+)
+def test_a_column_of_the_posture_moves_its_point_where_its_name_says(column, point, axis, sign):
+    """Axes: x to the subject's left, y up, z to the camera."""
+    rest = posture({}, "belly", "belly")
+    moved = rest + np.array([0.2 if name == column else 0.0 for name in POSTURE])
+    _, joints = standing(np.stack([rest, moved]))
+    way = joints[1, BODY_25.index(point)] - joints[0, BODY_25.index(point)]
+    assert sign * way[axis] > 0.01
+
+
+def test_both_eyes_look_to_the_same_side():
+    shape, moves = plain_face()
+    looks = np.array([[float(name == "look_left") for name in ACTIONS]])
+    moved = face_points(shape, moves, looks)[0] - shape
+    assert (moved[[68, 69], 0] > 4).all()
+    assert np.count_nonzero(moved) == 2
