@@ -21,6 +21,7 @@ from skelemo.report.describe import (
     settings_of,
     split_name,
     subset_sizes,
+    training_use,
 )
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import truth_of
@@ -28,6 +29,9 @@ from skelemo.targets import Head
 from skelemo.text import count
 
 NO_OPTIMIZER = "no optimizer"
+
+#: First words of `training_use` for data that may have been used for training.
+_USED = ("partly", "possibly")
 
 #: Settings that do not define an experiment.
 _INCIDENTAL = ("seed", "split_seed", "device", "devices", "nodes", "memory", "compile", "by", "mistakes")
@@ -120,9 +124,9 @@ class Comparison:
         """Data, split and subset."""
         corrected = ", labels corrected" if self.runs[0].environment.get("corrections") else ""
         if all(run.evaluation for run in self.runs):
-            notes = {run.name: run.evaluation.get("notes", ()) for run in self.runs}
-            seen = [name for name, texts in notes.items() if any(str(text).startswith("overlap: ") for text in texts)]
-            usage = f"partly used for training ({', '.join(seen)})" if seen else "not used to train any run"
+            used = {word: [run.name for run in self.runs if training_use(run).startswith(word)] for word in _USED}
+            word = next((word for word in _USED if used[word]), "")
+            usage = f"{word} used for training ({', '.join(used[word])})" if word else "not used to train any run"
             return f"{data_name(self.runs[0])}, {usage}{corrected}"
         split = self.runs[0].config.get("split", "?")
         return f"{data_name(self.runs[0])}, split {split}, {self.subset} subset{corrected}"

@@ -82,7 +82,7 @@ def find_part(name: str) -> Part | None:
 def split_name(run: Run) -> str:
     """The split as text."""
     if run.evaluation:
-        return "none: all labeled data are scored, and none were used for training"
+        return f"none: all labeled data are scored; they were {training_use(run)}"
     split = str(run.config.get("split") or run.splits.get("split") or "?")
     kind, _, amount = split.partition(":")
     words = {
@@ -122,13 +122,12 @@ def missing_interval(scored: Mapping[str, Any]) -> str:
 
 def pairs_basis(paired: "Paired") -> str:
     """How runs were compared with the best run."""
-    kind = paired.grouped_by
     if paired.groups < FEWEST_GROUPS:
-        return f"Too few {kind}s ({paired.groups}) to tell whether a difference is due to chance."
+        return f"With only {group_count(vars(paired))}, any difference may be due to chance."
     return (
-        f"Paired bootstrap: both runs' windows are resampled together, by {kind} ({paired.groups:,}). The p values are "
-        "two-sided, with Holm's correction for the number of runs. The best run was chosen by the same scores, "
-        "which favors it."
+        f"Paired bootstrap: both runs' windows are resampled together, by {paired.grouped_by} ({paired.groups:,}). The p "
+        "values are two-sided, with Holm's correction for the number of runs. The best run was chosen by the same "
+        "scores, which favors it."
     )
 
 
@@ -160,7 +159,15 @@ def evaluated(run: Run) -> str:
         named.append(f"{one['name']} ({one['arch']}{trained})")
     mean = "the mean of " if len(named) > 1 else ""
     of = f" of {mean}{' and '.join(named)}" if named else ""
-    return f"An evaluation{of} on other data, {data_name(run)}, which were not used for training or model selection."
+    return f"An evaluation{of} on other data, {data_name(run)}, which were {training_use(run)}."
+
+
+def training_use(run: Run) -> str:
+    """Whether the data of an evaluation were also used for training, from its notes."""
+    notes = [str(note) for note in run.evaluation.get("notes", ())]
+    known = any(note.startswith("overlap: ") for note in notes)
+    unknown = any(": no splits.json; " in note for note in notes)
+    return f"{'partly' if known else 'possibly' if unknown else 'not'} used for training or model selection"
 
 
 #: Usual spelling of optimizers, in the order of the paper's tables.

@@ -231,6 +231,13 @@ def test_a_flag_is_predicted_from_a_probability_of_a_half() -> None:
     assert measure(head, np.int8([[1], [0]]), np.array([[0.5], [0.49]]))["f1_mean"] == 1
 
 
+def test_a_flag_without_labels_does_not_count_and_one_that_never_occurs_is_zero() -> None:
+    head = Head("au", "flags", ("AU1", "AU2", "AU4"))
+    found = measure(head, np.int8([[1, -1, 0], [0, -1, 0]]), np.array([[0.9, 0.9, 0.1], [0.1, 0.1, 0.2]]))
+    assert (found["f1_AU1"], found["f1_AU4"], found["f1_mean"]) == (1, 0, 0.5)
+    assert np.isnan(found["f1_AU2"])
+
+
 def test_flags_are_scored_one_by_one_and_by_their_mean_with_missing_ones_masked() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(-1, 2, (400, 12)).astype(np.int8)

@@ -108,6 +108,57 @@ def test_the_best_run_of_a_class_is_marked_unless_none_finds_it(run: Make) -> No
     assert compare(runs[:1])[0].best_f1(EXPRESSION, "anger") is None
 
 
+@pytest.mark.parametrize(
+    ("note", "used"),
+    [
+        ("overlap: 2 subjects (e.g. 'ann') were in the training or validation subset of a; the scores are", "partly"),
+        ("a: no splits.json; the training data are unknown and may include these", "possibly"),
+        ("va: range [0, 1] in the run, [-1, 1] in these data", "not"),
+    ],
+)
+def test_a_report_does_not_call_data_unseen_that_a_run_was_trained_on(run: Make, note: str, used: str) -> None:
+    one = run()
+    made = {"name": "a", "arch": "ann", "data": ["own"], "weights_sha256": []}
+    one.environment["evaluation"] = {"runs": [made], "notes": [note]}  # type: ignore[index]  # read from JSON
+    assert choice(one) == (
+        "An evaluation of a (ann, trained on own) on other data, actors, "
+        f"which were {used} used for training or model selection."
+    )
+    assert split_name(one).endswith(f"they were {used} used for training or model selection")
+    title = compare([one])[0].title
+    assert title == ("actors, not used to train any run" if used == "not" else
+                     f"actors, {used} used for training ({one.name})")  # fmt: skip
+
+
+def test_a_choice_of_the_checkpoint_is_described_as_it_was_made(run: Make) -> None:
+    assert choice(run()) == (
+        "The checkpoint with the highest mean of macro F1 and mean CCC on the validation subset; the test subset was "
+        "scored once."
+    )
+    assert choice(run(heads=["va"], subsets=["validation"])).endswith(
+        "on the validation subset, the subset shown here."
+    )
+    fitted = run(settings={"fit_windows": 20_000})
+    fitted.metrics.drop(fitted.metrics.index, inplace=True)
+    assert choice(fitted) == "Not trained iteratively; fitted on at most 20,000 windows."
+    last = run()
+    last.splits["folds"][0]["validation"] = []
+    assert choice(last).startswith("Last epoch's weights: there is no validation subset")
+
+
+@pytest.mark.parametrize(
+    ("split", "text"),
+    [
+        ("given", "as given with the labels; no subject crosses subsets"),
+        ("loso", "one fold per subject; the test subsets of all folds are pooled; no subject crosses subsets"),
+        ("holdout:0.2", "0.2 held out as the test subset, drawn by seed; no subject crosses subsets"),
+        ("own:x", "own:x; no subject crosses subsets"),
+    ],
+)
+def test_a_split_is_described_by_its_kind(run: Make, split: str, text: str) -> None:
+    assert split_name(run(settings={"split": split})) == text
+
+
 def test_sizes_that_differ_between_folds_are_a_range(run: Make) -> None:
     one = run(folds=2)
     one.splits["folds"][1]["test"] = ["a"]

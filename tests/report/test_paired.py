@@ -12,6 +12,7 @@ from skelemo.evaluation.bootstrap import RESAMPLES
 from skelemo.evaluation.paired import paired_difference
 from skelemo.evaluation.scores import score
 from skelemo.report.comparison import compare
+from skelemo.report.describe import pairs_basis
 from skelemo.report.paired import compare_pairs, holm
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_json, read_run, write_json
@@ -93,6 +94,19 @@ def test_the_report_shows_the_importance_and_its_basis(runs: list[Path], tmp_pat
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")
         assert "the highest" in text
         assert "resampled together, by subject (12)" in text
+
+
+def test_with_too_few_groups_there_is_no_p_value(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    few = SIZE | {"subjects": 9}
+    made = [
+        read_run(run_folder(tmp_path / name, arch=name, skill=skill, **few)) for name, skill in (("a", 2), ("b", 0))
+    ]
+    paired = compare_pairs(compare(made)[0], EXPRESSION)
+    assert paired is not None
+    ((_, difference),) = paired.others
+    assert difference.value < 0
+    assert (difference.low, difference.high, difference.p) == (None, None, None)
+    assert pairs_basis(paired) == "With only 9 subjects, any difference may be due to chance."
 
 
 def test_clips_are_compared_by_their_mean_prediction(runs: list[Path]) -> None:
