@@ -125,8 +125,8 @@ def pairs_basis(paired: "Paired") -> str:
     if paired.groups < FEWEST_GROUPS:
         return f"With only {group_count(vars(paired))}, any difference may be due to chance."
     return (
-        f"Paired bootstrap: both runs' windows are resampled together, by {paired.grouped_by} ({paired.groups:,}). The p "
-        "values are two-sided, with Holm's correction for the number of runs. The best run was chosen by the same "
+        f"Paired bootstrap: both runs' windows are resampled together, by {paired.grouped_by} ({paired.groups:,}). The "
+        "p values are two-sided, with Holm's correction for the number of runs. The best run was chosen by the same "
         "scores, which favors it."
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from skelemo.errors import InputError
 from skelemo.report.describe import part_title
-from skelemo.report.importance import drawings, importance, importances, label
+from skelemo.report.importance import _region_of, drawings, importance, importances, label
 from skelemo.report.report import write_report
 from skelemo.report.style import to_svg
 from skelemo.runs.folder import read_run
@@ -57,6 +57,41 @@ def test_effects_within_chance_are_marked(folder):
     assert "a paired bootstrap of 12 subjects" in mood.description
     assert not len(va.of("joint"))
     assert "Single keypoints were not tested" in va.description
+
+
+def test_without_intervals_only_no_effect_is_within_chance(folder):
+    write_importance(folder, losses(intervals=False).assign(groups=4))
+    (one,) = importances(read_run(folder))
+    assert (one.table["noise"] == (one.table["loss"] == 0)).all()
+    assert "With only 4 subjects, too few for confidence intervals, every drop may be due to chance." in one.description
+
+
+def test_of_folds_the_interval_is_that_of_their_mean(folder):
+    write_importance(folder, losses().assign(groups=3, grouped_by="fold"))
+    (one,) = importances(read_run(folder))
+    assert "of the validation subset, averaged over 3 folds." in one.description
+    assert "95 % confidence intervals from Student's t over the folds." in one.description
+
+
+def test_a_line_has_the_color_of_the_smallest_region_with_its_ends():
+    body, face = LAYOUT.parts
+    names = {name: {*places} for name, places in face.region_points.items()}
+    for part in (body, face):
+        for start, end in part.limbs:
+            found = _region_of(part, start, end)
+            having = {name: len(places) for name, places in part.region_points.items() if {start, end} & {*places}}
+            assert having.get(found) == min(having.values(), default=None)
+    assert _region_of(face, min(names["mouth"])) == "mouth"
+
+
+def test_the_table_leaves_out_points_that_are_never_visible(folder):
+    unseen = losses()
+    unseen.loc[unseen["name"].isin(["OuterMouth0", "RWrist"]), "seen"] = 0
+    write_importance(folder, unseen)
+    (one,) = importances(read_run(folder))
+    assert "OuterMouth0" not in set(one.rows["name"])
+    assert "InnerMouth3" in set(one.rows["name"])
+    assert (one.rows["level"] == "joint").sum() == 12
 
 
 def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
