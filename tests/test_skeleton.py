@@ -16,6 +16,9 @@ from skelemo.skeleton import (
     Part,
     Reference,
     layout,
+    layout_of,
+    part_models,
+    stream_layout,
 )
 
 BODIES = [*BODY_MODELS.values(), COCO_17, MEDIAPIPE_33]
@@ -192,3 +195,50 @@ def test_a_reference_rule_is_read_as_places():
     assert part.level == (((0,),), ((2, 3),))
     with pytest.raises(ConfigError, match="keypoint of mine"):
         _ = Part("mine", ("A",), (), BODY_25.drawing, reference=Reference("B 0 0")).origins
+
+
+ALL = layout("body_25+face_70+hand_21x2")
+
+
+def test_a_layout_is_reduced_to_parts_in_its_order():
+    assert ALL.only({"hand_left_21", "hand_right_21", "face_70"}).name == "face_70+hand_21x2"
+    assert ALL.only({"hand_right_21", "body_25"}).name == "body_25+hand_right_21"
+    assert ALL.only({"body_25"}) == layout("body_25")
+
+
+def test_columns_are_the_positions_of_the_named_parts():
+    assert ALL.columns({"hand_right_21", "face_70"}) == [*range(25, 95), *range(116, 137)]
+    assert ALL.columns({"coco_17"}) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["body_25", "face_70+hand_21x2", "body_25+face_70+hand_21x2", "coco_17+hand_left_21", "hand_right_21"]
+)
+def test_parts_make_their_layout_whatever_their_order(name):
+    parts = [part.name for part in layout(name).parts]
+    assert layout_of(parts) == layout_of(parts[::-1]) == layout(name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "read"),
+    [
+        ("face_70", "body_25+face_70"),
+        ("body_25", "body_25+face_70"),
+        ("body_25+hand_left_21", "body_25+face_70+hand_21x2"),
+        ("coco_17", "coco_17"),
+        ("coco_17+face_70", "coco_17+face_70"),
+    ],
+)
+def test_a_stream_is_read_with_body_and_face_for_tracking(wanted, read):
+    assert stream_layout(layout(wanted)).name == read
+
+
+def test_one_hand_without_its_twin_stays_in_its_place_when_mirrored():
+    assert layout("hand_left_21").mirror == tuple(range(21))
+    assert layout("hand_21x2").mirror == (*range(21, 42), *range(21))
+
+
+def test_body_models_share_openposes_key():
+    assert next(iter(part_models(BODY_25))) == "body_25"
+    assert {"body_25b", "coco_17", "coco_18", "mediapipe_33", "mpi_15"} < set(part_models(BODY_25))
+    assert set(part_models(FACE_70)) == {"face_70"}

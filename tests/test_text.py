@@ -1,12 +1,26 @@
-"""Names in natural order, and as names of files."""
+"""Text for users: names, numbers, durations, cells."""
 
 from functools import cmp_to_key
 from itertools import takewhile
 
+import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skelemo.text import file_names, natural_order
+from skelemo.text import (
+    cell,
+    count,
+    duration,
+    file_names,
+    folded,
+    natural_order,
+    safe_cells,
+    signed,
+    some,
+    video_names,
+)
 
 
 def test_names_are_safe_and_stay_apart():
@@ -53,3 +67,52 @@ def test_natural_order_is_openposes(names: list[str]) -> None:
     ours = sorted(names, key=natural_order)
     theirs = sorted(sorted(names), key=cmp_to_key(compare))
     assert [natural_order(name)[0] for name in ours] == [natural_order(name)[0] for name in theirs]
+
+
+def test_videos_lose_a_repeated_last_folder_unless_another_has_that_name():
+    assert video_names(["a/a", "b/c", "x/d/d", "e"]) == ["a", "b/c", "x/d", "e"]
+    assert video_names(["a/a", "a"]) == ["a/a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Kick 3", "kick_3", True),
+        ("very-happy", "Very Happy", True),
+        ("Ｆｅａｒ", "fear", True),
+        ("take 1-2", "take 12", False),
+        ("1_2", "12", False),
+        ("--", "-", False),
+    ],
+)
+def test_names_are_compared_without_case_and_separators_beside_letters(one, other, same):
+    assert (folded(one) == folded(other)) == same
+
+
+def test_values_have_a_sign_only_if_their_range_has_one():
+    assert [signed(value, -1) for value in (0.5, -0.25, -0.001, 0.0)] == ["+0.50", "-0.25", "+0.00", "+0.00"]
+    assert [signed(value, 0) for value in (0.5, 0.999, -0.001)] == ["0.50", "1.00", "0.00"]
+
+
+def test_durations_are_rounded_to_two_units():
+    seconds = (None, 0.4, 59.6, 200, 3599.7, 7500, 90000)
+    assert [duration(value) for value in seconds] == [
+        *("–", "0 s", "1 min 00 s", "3 min 20 s", "1 h 00 min", "2 h 05 min", "25 h 00 min")
+    ]
+
+
+def test_lists_and_counts_are_readable():
+    assert some("abc") == "a, b, c"
+    assert some([*range(2000)], 2) == "0, 1 and 1,998 more"
+    assert [count(1, "person", "people"), count(2, "person", "people"), count(12000, "shard")] == [
+        *("1 person", "2 people", "12,000 shards")
+    ]
+
+
+def test_no_cell_of_a_table_is_run_as_a_formula():
+    table = pd.DataFrame({"=name": ["=1+1", "a=b", "", "@x"], "value": [-1.5, 2.0, np.nan, 0.0]})
+    safe = safe_cells(table)
+    assert list(safe) == ["'=name", "value"]
+    assert safe["'=name"].tolist() == ["'=1+1", "a=b", "", "'@x"]
+    assert safe["value"].tolist()[:2] == [-1.5, 2.0]
+    assert [cell(text) for text in ("-1", "+x", "\tx", " =x", "")] == ["'-1", "'+x", "'\tx", " =x", ""]
