@@ -85,9 +85,8 @@ def read_list(file: Path, *, captions: bool = False, expected: str = _EXPECTED) 
         rows = rows[1:]
     spaced = all("\t" not in line and "," not in line for _, line, _ in rows)
     counted = _is_counted([cells for *_, cells in rows], spaced=spaced)
-    lines = []
+    lines, most = [], 3 if counted else 2
     for number, line, cells in rows:
-        most = 3 if counted else 2
         fits = len(cells) >= most if spaced or captions else len(cells) == most
         if not fits or (counted and not cells[-2 if spaced else 1].isdecimal()):
             raise InputError(f"{file}, line {number}: {line[:80]!r} found; expected {expected}")
@@ -249,15 +248,14 @@ def read_mafw_compound(path: Path, source: Path, recordings: Recordings, *, word
 def _mafw_files(path: Path, *, compound: bool) -> tuple[list[Path], list[str]]:
     """The lists of single or compound labels, preferably without captions, and notes on ignored lists."""
     files = [file for file in files_below(path, ".txt") if path.is_file() or parse_name(file, path).subset]
-    kind = "compound" if compound else "single"
+    kind, wrong = ("compound", "single") if compound else ("single", "compound")
     notes = []
-    for word, others in ((kind, "single" if compound else "compound"), ("no_caption", "with_caption")):
+    for word, others in ((kind, wrong), ("no_caption", "with_caption")):
         named = [file for file in files if word in file.absolute().parts]
         ignored = [file for file in files if others in file.absolute().parts]
         if named and ignored:
             notes.append(f"ignored MAFW's lists in folders called {others}: {count(ignored)}")
             files = [file for file in files if file not in ignored]
-    wrong = "single" if compound else "compound"
     if not files or all(wrong in file.absolute().parts for file in files):
         found = f", found {some(files)}" if files else ""
         raise InputError(
