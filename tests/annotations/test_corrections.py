@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from skelemo.annotations.correcting import apply, label_edits, merged
+from skelemo.cache import corrections
 from skelemo.cache.corrections import (
     COLUMNS,
     Correction,
@@ -64,13 +65,27 @@ def test_added_corrections_are_saved_with_author_time_and_id(table):
     assert read.sha256 == hashlib.sha256(table.read_bytes()).hexdigest()
 
 
+def test_only_a_change_of_state_is_dated(table, monkeypatch):
+    (first,) = add(table, [Correction("a", "wrong")])
+    for second, change, expected in [
+        (1, redo, ("", "")),  # it was not undone
+        (2, undo, ("2026-01-31T09:30:02Z", "")),
+        (3, undo, ("2026-01-31T09:30:02Z", "")),
+        (4, redo, ("", "2026-01-31T09:30:04Z")),
+        (5, redo, ("", "2026-01-31T09:30:04Z")),
+    ]:
+        monkeypatch.setattr(corrections, "_now", lambda now=f"2026-01-31T09:30:0{second}Z": now)
+        change(table, [first.id])
+        (row,) = read_corrections(table).rows
+        assert (row.undone, row.redone) == expected
+
+
 def test_undo_and_redo_mark_a_row(table):
     first, second = (add(table, [Correction(video, "wrong")], author="ann")[0] for video in ("one", "two"))
     assert undo(table, [first.id])[0].undone
     assert [row.id for row in read_corrections(table).effective] == [second.id]
     assert [row.id for row in read_corrections(table).rows] == [first.id, second.id]
     when = read_corrections(table).rows[0].undone
-    assert undo(table, [first.id])[0].undone == when, "undone once"
     (again,) = redo(table, [first.id])
     assert again.redone >= when
     assert read_corrections(table).rows == read_corrections(table).effective == (again, second)

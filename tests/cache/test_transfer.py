@@ -353,3 +353,12 @@ def test_pulled_shards_are_intact(far, tmp_path):
     pull(str(far), tmp_path / "here")
     for path in shard_files(tmp_path / "here"):
         assert open_shard(path).damaged() == []
+
+
+def test_recordings_without_people_are_pushed_and_pulled(tmp_path):
+    home = a_cache(tmp_path / "home", a_sequence("one"), recordings=[a_recording("one")])
+    a_cache(home, recordings=[a_recording("nobody")], problems=[{"file": "x.json", "reason": "is empty"}])
+    push(home, str(tmp_path / "far"))
+    pull(str(tmp_path / "far"), tmp_path / "here")
+    assert sorted(open_cache(tmp_path / "here").recordings["video"]) == ["nobody", "one"]
+    assert open_cache(tmp_path / "here").problems["file"].tolist() == ["x.json"]

@@ -315,3 +315,10 @@ def test_damaged_frames_are_not_extracted(cache):
         file["frames/labels/va"][3] = 0.5
     with pytest.raises(CacheError, match="is damaged"):
         extract(open_shard(path), np.array([True, True]), cache)
+
+
+def test_adjacent_sequences_are_read_together_up_to_a_limit():
+    places = [(0, 4), (4, 4), (8, 4), (12, 30), (42, 1), (50, 2), (52, 6), (58, 1)]  # start and length
+    rows = [{"start": start, "length": length} for start, length in places]
+    found = [[row["start"] for row in run] for run in integrity.runs(rows, 8)]
+    assert found == [[0, 4], [8], [12], [42], [50, 52], [58]]
