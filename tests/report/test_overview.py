@@ -51,6 +51,17 @@ def test_seeds_are_summarized_above_the_runs_and_costs_are_their_means(run: Make
     assert [row.figures["uar"].value for row in members] == values
 
 
+def test_seeds_and_folds_of_one_run_are_counted(run: Make) -> None:
+    several = run(folds=3, settings={"seeds": 4}, costs={"flops": 1})
+    (row,) = rows(compare([several])[0], EXPRESSION)
+    assert row.facts["Trainings"] == "4 seeds, 3 folds"
+    assert "With several seeds, this is the cost of one network" in costs_basis(compare([several])[0])
+    assert "several seeds" not in costs_basis(compare([run()])[0])
+    several.environment["evaluation"] = {"runs": [], "notes": []}  # type: ignore[index]  # read from JSON, so a dict
+    (row,) = rows(compare([several])[0], EXPRESSION)
+    assert row.facts["Trainings"] == "–"
+
+
 def test_folds_are_summarized_beside_the_figure_of_all(run: Make) -> None:
     (row,) = rows(compare([run(folds=3)])[0], EXPRESSION)
     folds = row.figures["macro_f1"].folds
