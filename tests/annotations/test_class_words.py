@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skelemo.annotations import Annotation, Annotations, read_annotations
-from skelemo.annotations.class_names import Words, class_head
+from skelemo.annotations.class_names import Words, _distance, class_head
 from skelemo.annotations.options import Options
 from skelemo.annotations.registry import FORMATS, relabeled
 from skelemo.errors import ConfigError, InputError
@@ -111,6 +111,41 @@ def test_numbers_count_the_given_classes_from_0_or_from_1() -> None:
     with pytest.raises(InputError, match="'3': expected a number from 0 to 2"):
         classes_of(["0", "3"], classes="a,b,c")
     assert classes_of(["0", "1"], classes="1,0") == {"0": "0", "1": "1"}
+
+
+@pytest.mark.parametrize(
+    ("word", "other", "distance"),
+    [
+        ("", "", 0),
+        ("sad", "sad", 0),
+        ("sad", "mad", 1),
+        ("angry", "angr", 1),
+        ("kitten", "sitting", 3),
+        ("abc", "cab", 2),
+    ],
+)
+def test_the_distance_of_words_is_counted_up_to_a_limit(word: str, other: str, distance: int) -> None:
+    for most in range(5):
+        assert _distance(word, other, most) == _distance(other, word, most) == min(distance, most + 1)
+
+
+def test_a_word_far_from_emotions_is_a_class_and_a_near_one_is_queried_only_beside_emotions() -> None:
+    assert classes_of(["happy", "sad", "harp"])["harp"] == "harp", "two letters of four are too many"
+    assert set(classes_of(["hungry", "thirsty"]).values()) == {"hungry", "thirsty"}
+    with pytest.raises(InputError, match=r"'hungry': did you mean angry\?"):
+        classes_of(["hungry", "sad"])
+
+
+def test_what_a_cache_records_of_the_options_is_what_was_given() -> None:
+    assert Options.parse().kept() == Options.parse().given() == {}
+    options = Options.parse("sad, happy", ["froh=happy"], "seconds", "1:9")
+    assert options.kept() == {
+        "classes": ["sad", "happy"],
+        "map": {"froh": "happy"},
+        "va_scale": "1:9",
+        "unit": "seconds",
+    }
+    assert options.given() == {"words": "--classes or --map", "unit": "--unit", "va_scale": "--va-scale"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_only_heads_that_all_runs_have_are_fused(pair: list[Run], tmp_path: Path
     assert [head.name for head in fuse([pair[0], one]).heads] == ["va"]
     with pytest.raises(InputError, match=r"no head in common \(va: va; expression: expression\)"):
         fuse([one, other])
+
+
+def test_classes_in_another_order_are_fused_by_name(pair: list[Run]) -> None:
+    expected = fuse(pair)
+    heads = [head.to_json() for head in pair[1].heads]
+    heads[0]["outputs"] = heads[0]["outputs"][::-1]
+    other = replace(pair[1], environment={**pair[1].environment, "heads": heads})
+    assert other.heads[0].outputs == expected.heads[0].outputs[::-1]
+    fused = fuse([pair[0], other])
+    assert fused.heads[0] == expected.heads[0]
+    assert fused.scores == expected.scores
 
 
 def test_unlabeled_windows_are_fused_and_other_labels_refused(pair: list[Run]) -> None:
