@@ -87,6 +87,11 @@ def some(items: Collection[object], shown: int = 3) -> str:
     return f"{named} and {len(items) - shown:,} more" if len(items) > shown else named
 
 
+def tally(items: Collection[object]) -> str:
+    """The number of items and the first few: ``4 (a, b, c and 1 more)``."""
+    return f"{len(items)} ({some(items)})" if items else "0"
+
+
 def visible(text: str) -> str:
     """A text with control characters escaped: a line feed becomes ``\\n``."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)

@@ -16,11 +16,11 @@ import numpy as np
 
 from skelemo.annotations.affwild2_lists import is_list, read_lists, split_person
 from skelemo.annotations.class_names import emotion
-from skelemo.annotations.files import count, files_below, read_rows
+from skelemo.annotations.files import files_below, read_rows
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA, Head
-from skelemo.text import some
+from skelemo.text import some, tally
 
 _SET = re.compile(r"(?P<task>va(?!l)|expr|au).*(set|challenge)", re.IGNORECASE)
 _SUBSET = re.compile("train|val(?!ence)|test", re.IGNORECASE)
@@ -230,14 +230,14 @@ def _remarks(labels: list[_Labels], pairs: Iterable[dict[str, _Labels]], latest:
     if moved:
         yield (
             "videos in different subsets by task or person, in column split assigned to the later of train, validation "
-            f"and test: {count(moved)}"
+            f"and test: {tally(moved)}"
         )
     empty = [one.file for one in labels if not len(one.values)]
     if empty:
-        yield f"label files without rows: {count(empty)}"
+        yield f"label files without rows: {tally(empty)}"
     blank = [one.file for one in labels if one.blank]
     if blank:
-        yield f"label files with empty lines, which are skipped: {count(blank)}"
+        yield f"label files with empty lines, which are skipped: {tally(blank)}"
     uneven = []
     for pair in pairs:
         lengths = {task: len(one.values) for task, one in pair.items()}
@@ -245,4 +245,4 @@ def _remarks(labels: list[_Labels], pairs: Iterable[dict[str, _Labels]], latest:
             first = next(iter(pair.values()))
             uneven.append(f"{first.file.stem} ({' and '.join(f'{n} {task}' for task, n in sorted(lengths.items()))})")
     if uneven:
-        yield f"videos with row counts that differ by more than {_SLACK} between tasks: {count(uneven)}"
+        yield f"videos with row counts that differ by more than {_SLACK} between tasks: {tally(uneven)}"

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.dfew_votes import Votes, read_votes
-from skelemo.annotations.files import count, files_below
+from skelemo.annotations.files import files_below
 from skelemo.annotations.lists import Line, parse_name, read_list
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS, EXPRESSION
-from skelemo.text import some
+from skelemo.text import some, tally
 
 _CLIP = re.compile(r"(?:.*/)?0*([1-9][0-9]{0,8})(?:\.\w+)?")
 _LISTED = "a clip's number and a label from"
@@ -102,7 +102,7 @@ def _read_folds(files: list[Path], root: Path) -> tuple[dict[int, _Fold], list[s
     first, certain = _first_label(lists)
     for fold in folds.values():
         fold.clips.update({subset: _clips(file, lists[file], first) for subset, file in fold.files.items()})
-    notes = [f"ignored validation lists, which DFEW's folds do not have: {count(ignored)}"] if ignored else []
+    notes = [f"ignored validation lists, which DFEW's folds do not have: {tally(ignored)}"] if ignored else []
     if lists and not first:
         notes.append(f"{root}: labels count from 0 ({EMOTIONS[0]}) to 6 ({EMOTIONS[6]}), not from 1 as in the release")
     if lists and not certain:
@@ -142,7 +142,7 @@ def _check_subsets(folds: dict[int, _Fold]) -> None:
     for fold, subset, other in pairs:
         if shared := sorted(fold.clips[subset].keys() & other.clips["test"].keys()):
             raise InputError(
-                f"clips in both {fold.files[subset]} and {other.files['test']}: {count(shared)}; expected each in one"
+                f"clips in both {fold.files[subset]} and {other.files['test']}: {tally(shared)}; expected each in one"
             )
 
 
@@ -197,15 +197,15 @@ def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, V
     for number, fold in folds.items():
         absent = sorted(labels.keys() - fold.clips["train"].keys() - fold.clips["test"].keys())
         if absent:
-            yield f"clips of other folds missing in fold {number}: {count(absent)}"
+            yield f"clips of other folds missing in fold {number}: {tally(absent)}"
     if not votes:
         return
     different = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
     if different:
-        yield f"clips with another label in annotation.xlsx (the folds' label is used): {count(different)}"
+        yield f"clips with another label in annotation.xlsx (the folds' label is used): {tally(different)}"
     outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner >= 0)
     if outside:
-        yield f"clips with a label in annotation.xlsx but no fold: {count(outside)}"
+        yield f"clips with a label in annotation.xlsx but no fold: {tally(outside)}"
     undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner < 0)
     if undecided:
-        yield f"clips with votes but no winning emotion, which are unlabeled: {count(undecided)}"
+        yield f"clips with votes but no winning emotion, which are unlabeled: {tally(undecided)}"

@@ -1,13 +1,12 @@
 """Finds label files, and reads their text."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from skelemo.errors import InputError
-from skelemo.text import some
 
 
 def files_below(path: Path, *endings: str) -> Iterator[Path]:
@@ -55,8 +54,3 @@ def read_rows(path: Path) -> tuple[str, list[str], np.ndarray]:
         raise InputError(f"{path}: the file is empty")
     rows = [lines[number] for number in filled[1:]]
     return lines[filled[0]], rows, np.array(filled[1:], np.int64) + 1
-
-
-def count(items: Collection[object]) -> str:
-    """The number of items and the first few."""
-    return f"{len(items)} ({some(items)})" if items else "0"

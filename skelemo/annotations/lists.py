@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from skelemo.annotations.class_names import Words, class_head
-from skelemo.annotations.files import count, files_below, read_text
+from skelemo.annotations.files import files_below, read_text
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS
-from skelemo.text import folded, some
+from skelemo.text import folded, some, tally
 
 ENDINGS = (".txt", ".csv", ".tsv", ".list", ".lst")
 #: MAFW's eleven single emotions.
@@ -200,7 +200,7 @@ def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Wo
             raise InputError(f"{path}: no list found; expected lines of {_EXPECTED}")
         if not of_subsets and len(files) > 1:
             raise InputError(
-                f"{path}: {count(files)} may be lists, none named train, val or test; give the path of one"
+                f"{path}: {tally(files)} may be lists, none named train, val or test; give the path of one"
             )
     return read_lists(files, path, words)
 
@@ -254,7 +254,7 @@ def _mafw_files(path: Path, *, compound: bool) -> tuple[list[Path], list[str]]:
         named = [file for file in files if word in file.absolute().parts]
         ignored = [file for file in files if others in file.absolute().parts]
         if named and ignored:
-            notes.append(f"ignored MAFW's lists in folders called {others}: {count(ignored)}")
+            notes.append(f"ignored MAFW's lists in folders called {others}: {tally(ignored)}")
             files = [file for file in files if file not in ignored]
     if not files or all(wrong in file.absolute().parts for file in files):
         found = f", found {some(files)}" if files else ""

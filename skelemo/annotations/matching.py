@@ -12,11 +12,10 @@ from heapq import nlargest
 
 import numpy as np
 
-from skelemo.annotations.files import count
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
 from skelemo.annotations.spellings import SPELLINGS, Index, by_text, flattened, is_generic, loose, path_steps
 from skelemo.errors import InputError
-from skelemo.text import some
+from skelemo.text import some, tally
 
 #: Suffix of a sequence's name for one of a video's people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
@@ -246,7 +245,7 @@ def _mixed_persons(found: Iterable[tuple[str, list[Annotation]]]) -> Iterator[st
     if mixed:
         yield (
             "recordings with labels for a named and an unnamed person, who is selected by --person and may be the "
-            f"same: {count(mixed)}"
+            f"same: {tally(mixed)}"
         )
 
 

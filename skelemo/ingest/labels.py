@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skelemo.annotations.affwild2 import video_facts
-from skelemo.annotations.files import count
 from skelemo.annotations.matching import match
 from skelemo.annotations.registry import Annotation, read_annotations, split_spec
 from skelemo.annotations.timing import Span, in_frames
@@ -15,7 +14,7 @@ from skelemo.ingest.task import Settings
 from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
 from skelemo.targets import Head
-from skelemo.text import some
+from skelemo.text import some, tally
 
 #: Number of listed words that became classes of other names.
 _MOST_WORDS = 24
@@ -51,7 +50,7 @@ def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, s
     words = _words(annotations.read_as)
     facts = [("words read as classes", words)] if words else []
     if outside:
-        facts.append(("recordings with all labels outside their frames", count(outside)))
+        facts.append(("recordings with all labels outside their frames", tally(outside)))
     notes = (*annotations.notes, *matching.summary(len(outside)))
     return Labeled(annotations.heads, placed, notes, tuple(facts), words)
 
