@@ -127,6 +127,11 @@ def fragment(clip: Clip) -> str:
     )
 
 
+def html(*clips: Clip) -> str:
+    """Clips as one self-contained HTML fragment, for a notebook cell or a page."""
+    return f"{assets()}\n{''.join(map(fragment, clips))}<script>skelemo.start()</script>"
+
+
 def describe(layout: Layout) -> list[dict[str, Any]]:
     """What is needed to draw each part: position on V, limbs, colors, and names and sides of its points."""
     return [
