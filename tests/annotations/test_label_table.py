@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skelemo.annotations import Annotation, Annotations, read_annotations
-from skelemo.errors import InputError
+from skelemo.annotations.table_groups import read_column
+from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EMOTIONS
 
 
@@ -182,6 +183,33 @@ def test_a_subject_or_split_may_be_given_in_some_rows_of_a_video(tmp_path: Path)
         ("ann", {"split": "test"}),
         ("", {}),
     ]
+
+
+def test_a_column_gives_the_words_of_videos_and_people(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(
+        "video,person,Age  Group\na,left,old\na,right,young\n.\\b,,\nb,01,old\n./b,1,\n,,a sum\n,,another\n"
+    )
+    found = read_column(file, "age group")
+    (head,) = found.heads
+    words = [(item.video, item.person, head.outputs[item.labels["age group"][0]]) for item in found.items]
+    assert words == [("a", "left", "old"), ("a", "right", "young"), ("b", "1", "old")]
+    with pytest.raises(ConfigError, match=r"unknown column of .*people\.csv 'agegroup': did you mean 'age group'"):
+        read_column(file, "agegroup")
+    file.write_text("video,sex\na,f\nb,m\na,m\n")
+    with pytest.raises(InputError, match=r"lines 2 and 4: sex is 'f' and 'm' for 'a'; expected one"):
+        read_column(file, "sex")
+    file.write_text("video,sex\na,\n")
+    with pytest.raises(InputError, match="column 'sex' has 0 different words; expected 1 to 1,024"):
+        read_column(file, "sex")
+    file.write_text("clip,sex\na,f\n")
+    with pytest.raises(InputError, match="no column 'video' among clip, sex"):
+        read_column(file, "sex")
+
+
+def test_a_nul_character_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"labels.csv, line 3: a NUL character \(another encoding\?\)"):
+        read(tmp_path, "video,label\r\na,x\r\nb\0,y\r\n")
 
 
 def test_binary_content_is_not_a_csv_table(tmp_path: Path) -> None:
