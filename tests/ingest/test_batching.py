@@ -58,3 +58,8 @@ def test_groups_of_one_compressed_archive_are_one_job(monkeypatch, archive, expe
     )
     assert [[len(group) for group in job] for job in jobs(tasks)] == expected
     assert list(jobs([])) == []
+
+
+def test_interleaved_recordings_are_read_as_soon_as_they_are_complete():
+    wide, narrow = a_task("wide", 2, "x.tar.gz", 0, size=9000), a_task("narrow", 2, "x.tar.gz", 4000, size=100)
+    assert [name for name, _ in groups([wide, narrow])] == ["narrow", "wide"]

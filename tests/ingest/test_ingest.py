@@ -36,7 +36,8 @@ def run(tmp_path: Path, labels: str | None = None, jobs: int = 1, **settings: ob
 
 def test_every_readable_frame_is_a_row_even_without_people(tmp_path, write_recording):
     write_recording("walk", [[(100, 100)], [], [(102, 100)]])
-    _, cache = run(tmp_path)
+    tally, cache = run(tmp_path)
+    assert (tally.seen["body_25"], tally.points["body_25"], tally.points["face_70"]) == (2 * 25, 3 * 25, 3 * 70)
     assert cache.sequences["length"].tolist() == [3]
     assert (cache.read().keypoints[:, 0, 2] > 0).tolist() == [True, False, True]
 

@@ -457,3 +457,34 @@ def test_the_size_of_names_does_not_depend_on_the_number_of_frames(tmp_path: Pat
         (one,) = find_recordings(tmp_path / str(frames))
         sizes.append(len(pickle.dumps(one)))
     assert abs(sizes[1] - sizes[0]) < 20
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".zip"])
+def test_pieces_of_a_recording_in_an_archive_have_their_own_files(tmp_path: Path, ending: str) -> None:
+    pack(tmp_path / f"x{ending}", {name(n): body(10 + n) for n in range(5)})
+    (whole,) = search(tmp_path).recordings
+    read = [read_people(piece, BODY).keypoints[:, 0, 0].tolist() for piece in whole.pieces(2)]
+    assert read == [[10, 11], [12, 13], [14]]
+
+
+def test_the_size_of_a_tar_member_may_be_in_an_extension_only(tmp_path: Path) -> None:
+    """As for members of 8 GB and more, whose size does not fit the header."""
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as packed:
+        add(packed, name(0), body(5), pax_headers={"size": str(len(body(5)))})
+        add(packed, name(1), body(6))
+    content = bytearray((tmp_path / "x.tar").read_bytes())
+    start = content.index(name(0).encode())  # of the header that follows the extension
+    content[start + 124 : start + 136] = b"0" * 11 + b"\0"
+    content[start + 148 : start + 156] = b" " * 8
+    content[start + 148 : start + 156] = b"%06o\0 " % sum(content[start : start + 512])
+    (tmp_path / "x.tar").write_bytes(content)
+    (one,) = search(tmp_path).recordings
+    assert read_people(one, BODY).keypoints[:, 0, 0].tolist() == [5, 6]
+
+
+def test_a_tar_member_of_an_unknown_type_is_passed_over_with_its_bytes(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as packed:
+        add(packed, "vendor", b"x" * 600, type=b"A")
+        add(packed, name(0), body(5))
+    (one,) = search(tmp_path).recordings
+    assert read_people(one, BODY).keypoints[:, 0, 0].tolist() == [5]

@@ -11,6 +11,7 @@ from recordings import find_recordings
 from skelemo.errors import InputError
 from skelemo.openpose.people import RecordingError, read_people
 from skelemo.openpose.recording import Recording, search
+from skelemo.openpose.sniff import frames_of
 from skelemo.skeleton import layout
 
 NOBODY = {0: frame(), 1: frame()}
@@ -96,6 +97,9 @@ def test_images_are_stills_if_requested_or_if_numbers_continue_across_folders(tm
     assert len(search(tmp_path / "sad").recordings) == 1
     assert len(search(tmp_path / "sad", sequence=False).recordings) == 10
     assert [len(one.files) for one in search(tmp_path, sequence=True).recordings] == [10, 10, 10]
+    for start, take in enumerate(("one", "two")):
+        images(tmp_path / "takes" / take, *(f"frame_{n:04d}" for n in range(10 * start, 10 * start + 10)))
+    assert [len(one.files) for one in search(tmp_path / "takes").recordings] == [10, 10], "said to be frames"
 
 
 def test_stills_that_may_be_frames_of_a_clip_are_mentioned(tmp_path: Path) -> None:
@@ -258,3 +262,19 @@ def test_a_recording_can_be_pickled(tmp_path: Path) -> None:
     (found,) = find_recordings(tmp_path)
     copy = pickle.loads(pickle.dumps(found))
     assert (copy.source, copy.files, copy.numbers.tolist()) == (found.source, found.files, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("video", "numbers", "frames"),
+    [
+        (b'[{"frame": 5, "people": [1]}, {"frame": 2, "people": [2]}]', [2, 5], [2, 1]),
+        (b'[{"frame": 5, "people": [1]}, {"frame": 5, "people": [2]}]', [0, 1], [1, 2]),
+        (b'[{"frame": 5, "people": [1]}, {"people": [2]}]', [0, 1], [1, 2]),
+        (b'{"take2_0010.png": {"people": [1]}, "take2_0009.png": {"people": [2]}}', [9, 10], [2, 1]),
+        (b'{"frames": [{"image_id": "a7.jpg", "people": [1]}, {"image_id": "a6.jpg", "people": [2]}]}', [6, 7], [2, 1]),
+        (b'{"frame_id": 3, "people": [1]}\n\n{"frame_id": 1, "people": [2]}\n', [1, 3], [2, 1]),
+    ],
+)
+def test_frames_of_a_whole_video_are_ordered_by_distinct_numbers_or_else_as_written(video, numbers, frames) -> None:
+    found, texts = frames_of(video)
+    assert (found, [json.loads(text)["people"] for text in texts]) == (numbers, [[frame] for frame in frames])
