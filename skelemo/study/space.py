@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.models.registry import ARCHITECTURES
@@ -170,8 +170,8 @@ def _axis(file: Path, name: str, found: Any, arch: str) -> Range | Choices:
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in given):
         raise InputError(f"{where}: expected numbers for low, high and step (YAML reads 1e-4 as text: write 1.0e-4)")
     low, high, log = float(given[0]), float(given[1]), bool(found.get("log"))
-    default = Config.model_fields[name].annotation if name in Config.model_fields else _type_of(name, arch)
-    whole = default is int if default in (int, float) else all(isinstance(x, int) for x in given)
+    kinds = _types(name, arch)
+    whole = float not in kinds and (int in kinds or all(isinstance(x, int) for x in given))
     if whole and not all(float(x).is_integer() for x in given):
         raise InputError(f"{where}: expected whole numbers for low, high and step")
     if not low < high or (step is not None and step <= 0) or (log and (low <= 0 or step is not None)):
@@ -179,10 +179,16 @@ def _axis(file: Path, name: str, found: Any, arch: str) -> Range | Choices:
     return Range(low, high, log, step, whole)
 
 
-def _type_of(name: str, arch: str) -> type | None:
-    settings = ARCHITECTURES.find(arch).settings
-    inner = name.removeprefix("model.")
-    return type(settings[inner]) if inner in settings else None
+def _types(name: str, arch: str) -> list[Any]:
+    """The types of a setting, such as float and "auto", or of the architecture's default."""
+    field = Config.model_fields.get(name.partition(".")[0])
+    if field is None or name.startswith("model."):
+        inner, settings = name.removeprefix("model."), ARCHITECTURES.find(arch).settings
+        return [type(settings[inner])] if inner in settings else []
+    types: list[Any] = [field.annotation]
+    for kind in types:
+        types += get_args(kind)
+    return types
 
 
 def _grid_size(file: Path, axes: Mapping[str, Range | Choices]) -> int:

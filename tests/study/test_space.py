@@ -53,6 +53,25 @@ def test_trials_draw_from_the_ranges_of_the_file(tmp_path):
     assert kinds["batch_size"] == optuna.distributions.IntDistribution(32, 128, step=32)
 
 
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("epochs", True),
+        ("model.width", True),
+        ("width", True),
+        ("lr", False),
+        ("weight_decay", False),
+        ("loss_weight.expression", False),
+        ("model.dropout", False),
+    ],
+)
+def test_a_range_of_whole_numbers_is_continuous_for_settings_that_are(tmp_path, name, whole):
+    """YAML reads 0 and 1 as integers, also where 0.5 is meant to be tried."""
+    low = 1 if whole or name == "lr" else 0
+    axis = a_search(tmp_path, {name: {"low": low, "high": low + 1}}, {"arch": "ann", "head": "both"}).space[name]
+    assert axis.whole == whole
+
+
 def test_settings_that_vary_together_are_one_choice(tmp_path):
     search = a_search(tmp_path, {"rate": [{"optimizer": "adam", "lr": 0.001}, {"optimizer": "sgd", "lr": 0.1}]})
     first, second = search.space["rate"].grid()
