@@ -60,7 +60,7 @@ def labels_table(cache: "Cache") -> None:
     if not cache.heads:
         Screen().print("no labels")
         return
-    shown = table("labels", "", "", "frames", "share")
+    shown = table("labels", "", "", "frames", "share", words=(0, 1))
     for head, counts in labeled(cache).items():
         for name, frames in counts.items():
             share = f"{frames / cache.frames:.1%}" if cache.frames else ""

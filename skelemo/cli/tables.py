@@ -72,7 +72,7 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     from skelemo.evaluation.metrics import title_of
 
     console = Screen()
-    shown = table(f"scores of {out}", "subset", "head", "metric", "value", "95 % interval")
+    shown = table(f"scores of {out}", "subset", "head", "metric", "value", "95 % interval", words=range(3))
     for subset, heads in scores.items():
         for head, scored in heads.items():
             for name, figure in scored.items():
@@ -98,8 +98,8 @@ def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
         for head, scored in heads.items():
             for group in scored.get("by", ()):
                 one, column = group["scores"], group["column"]
-                made = found.setdefault(column, table(f"by {column}", column, "head", "metric", "value",
-                                                      "95 % interval", "n"))  # fmt: skip
+                titles = (column, "head", "metric", "value", "95 % interval", "n")
+                made = found.setdefault(column, table(f"by {column}", *titles, words=range(3)))
                 name, figure = next((name, found) for name, found in one.items() if isinstance(found, dict))
                 made.add_row(group["group"], head, title_of(name, one), *_figure(figure, one),
                              count(one["windows"], one["unit"]))  # fmt: skip
@@ -217,7 +217,9 @@ _CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
 
 def sequences_table(cache: "Cache") -> None:
     """One row per sequence."""
-    shown = table(f"sequences of {cache.name}", "sequence", "frames", "subject", "size", "fps", "splits")
+    shown = table(
+        f"sequences of {cache.name}", "sequence", "frames", "subject", "size", "fps", "splits", words=(0, 2, 5)
+    )
     for row in cache.sequences.to_dict("records"):
         size = f"{row['width']}x{row['height']}" if row["width"] else ""
         splits = ", ".join(f"{column}={subset}" for column, subset in row["splits"].items())

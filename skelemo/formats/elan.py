@@ -53,7 +53,7 @@ def export_elan(
     Parameters
     ----------
     video : the recording; may be empty if the cache has only one.
-    fps : frames per second, if the cache does not have it.
+    fps : frames per second; by default the cache's.
     film : video file that ELAN opens.
     """
     if not path.parent.is_dir():

@@ -5,13 +5,14 @@ import pytest
 
 from skelemo.data.window import Window
 from skelemo.errors import ConfigError
+from skelemo.evaluation.circumplex import PROTOTYPES
 from skelemo.inference.live.history import History, Shape
 from skelemo.inference.live.sources import Frame
-from skelemo.inference.live.stream import Live
+from skelemo.inference.live.stream import Live, live_model
 from skelemo.inference.onnx import Exported
 from skelemo.openpose.stream import FrameReader
 from skelemo.skeleton import layout
-from skelemo.targets import Head
+from skelemo.targets import VA, Head
 
 MOOD, PAIN = Head("mood", "classes", ("glad", "sad")), Head("pain", "values", ("pain",), 0, 10)
 
@@ -80,7 +81,7 @@ def test_calibration_sums_add_up_by_model():
 class Given:
     """A live model with given outputs for every person: the mean of its members."""
 
-    layout, min_confidence = layout("body_25"), 0.2
+    layout, radius, min_confidence = layout("body_25"), None, 0.2
 
     def __init__(self, *outputs, points=(1.0, 1.0), ahead=0):
         self.outputs, self.points = outputs, points
@@ -173,3 +174,26 @@ def test_a_short_recording_is_padded_with_missing_frames_for_an_exported_model()
     assert given["frames"].tolist() == [[-1, 0, 1, 2]]  # the last four frames, of which there are three
     assert found["seen"].tolist() == [[True] * 3]
     assert "frame_size" not in given
+
+
+@pytest.mark.parametrize(
+    ("affect", "emotion"), [(PROTOTYPES["anger"], "anger"), ((0.05, -0.05), "neutral"), ((0.8, 0.0), "happiness")]
+)
+def test_values_are_mapped_to_an_emotion_live_as_offline(affect, emotion):
+    """An exported model whose values within 0.2 of the origin are neutral."""
+    asked = []
+
+    def run(inputs):
+        asked.append(inputs)
+        shares = dict.fromkeys(("visible_frames", "visible_points"), np.ones(len(inputs["keypoints"]), np.float32))
+        return {"va": np.tile(np.float32(affect), (len(inputs["keypoints"]), 1)), **shares}
+
+    facts = {"name": "m", "heads": [VA.to_json()], "layout": "body_25", "smoothing": {}, "least": 2, "archs": ["ann"]}
+    facts |= {"window": {"length": 2}, "neutral_radius": 0.2}
+    facts |= {"preparation": {"reference": "window", "coordinates": "parts", "min_confidence": 0.0}}
+    model = live_model(Exported(facts, run, ("keypoints", "mask", "number")))
+    first, _ = fed(model, a_frame(4), a_frame(5))
+    assert [row["emotion"] for row in first.rows()] == [emotion]
+    assert [column for column in first.rows()[0] if column.startswith("p_")] == [f"p_{name}" for name in PROTOTYPES]
+    assert asked[0]["mask"].tolist() == [[False, True]]  # there is no frame before the first
+    assert asked[1]["mask"].tolist() == [[True, True]]

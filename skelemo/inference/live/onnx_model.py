@@ -24,7 +24,8 @@ class OnnxModel:
 
     def __init__(self, model: onnx.Exported, *, clip: int = 0) -> None:
         self.model = model
-        self.heads, self.layout, self.min_confidence = model.heads, model.layout, model.min_confidence
+        self.heads, self.radius = model.all_heads, model.radius
+        self.layout, self.min_confidence = model.layout, model.min_confidence
         self.shapes = (Shape.of(model.window, model.name, by_clip=model.by_clip, clip=clip),)
         self._columns = stream_layout(model.layout).columns(model.layout.slices)
 
@@ -44,7 +45,7 @@ class OnnxModel:
             keypoints, present, number = (np.stack(each) for each in zip(*rows, strict=True))
             sizes = np.repeat(frame_size, len(rows), 0)
             found_by_name = self.model.predict_raw(keypoints, present, number=number, frame_size=sizes)
-        heads = {head.name: found_by_name[head.name] for head in self.heads}
+        heads = {head.name: found_by_name[head.name] for head in self.model.heads}
         return [(heads, found_by_name["visible_frames"], found_by_name["visible_points"])]
 
     def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from skelemo.errors import ConfigError
+from skelemo.evaluation.circumplex import with_reading
 from skelemo.inference.live.history import History, Shape, View
 from skelemo.inference.live.sources import Frame, Problems, open_stream
 from skelemo.inference.table import output_names
@@ -36,6 +37,7 @@ class LiveModel(Protocol):
     """
 
     heads: tuple[Head, ...]
+    radius: float | None  # see `skelemo.inference.base.BasePredictor`
     layout: Layout  # the parts that the model takes
     shapes: tuple[Shape, ...]
     min_confidence: float  # points below it are missing
@@ -229,11 +231,11 @@ class Live:
         ]
         found = self.model(views, self.reader.image_size)
         means = {}
-        for head in self.model.heads:
-            pieces = [outputs[head.name] for outputs, _, _ in found if head.name in outputs]
-            means[head.name] = pieces[0] if len(pieces) == 1 else np.mean(pieces, 0)
+        for name in {name: None for outputs, _, _ in found for name in outputs}:
+            pieces = [outputs[name] for outputs, _, _ in found if name in outputs]
+            means[name] = pieces[0] if len(pieces) == 1 else np.mean(pieces, 0)
         frames, points = np.min([one[1] for one in found], 0), np.min([one[2] for one in found], 0)
-        return means, (frames > 0) & (points >= self.min_seen)
+        return with_reading(means, self.model.radius), (frames > 0) & (points >= self.min_seen)
 
 
 def live(
