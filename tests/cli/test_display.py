@@ -9,10 +9,11 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.table import Table
-from small_caches import BODY_AND_FACE, a_cache, a_sequence
+from small_caches import BODY_AND_FACE, a_cache, a_recording, a_sequence
 
 import skelemo.cli
 from skelemo.cli import main
@@ -92,6 +93,70 @@ def test_the_summary_of_an_ingest_prints_names_literally(capsys):
     shown = "".join(capsys.readouterr())
     for text in ("note: note [/b]", "ingested into o[/b]", "[red]glad", "[blue] → sad (2)", r"a\nb"):
         assert text in shown
+
+
+def cells(shown: str, first: str) -> list[str]:
+    """The cells of the row that begins with a text."""
+    (row,) = [line for line in shown.splitlines() if re.match(rf"│ *{re.escape(first)} *│", line)]
+    return [cell.strip() for cell in row.strip("│").split("│")]
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_a_cache_lacks_is_in_percent_of_its_points_frames_and_files(tmp_path):
+    """Four frames: of three, five of 25 points are missing, and in one nobody is visible: 40 of 100 points."""
+    one = a_sequence("one", 4, expression=np.array([0, 0, -1, 1], np.int16))
+    one.keypoints[:] = 1
+    one.keypoints[:3, 20:] = 0
+    one.keypoints[3] = 0
+    whole = a_sequence("two", 1, expression=np.array([1], np.int16))
+    whole.keypoints[:] = 1
+    rows = [a_recording("one", files=6, frames=4), a_recording("two", files=1, frames=1)]
+    folder = a_cache(tmp_path / "c", one, whole, recordings=rows)
+    shown = printed("cache", "info", folder)
+    assert cells(shown, "one") == ["one", "4", "25.0%", "40.0%", "2"]
+    assert cells(shown, "two") == ["two", "1", "0.0%", "0.0%", "0"]
+    assert cells(shown, "all 2") == ["all 2", "5", "20.0%", "32.0%", "2"]
+    assert cells(shown, "expression") == ["expression", "(labeled)", "4", "80.0%"]
+    assert re.search(r"│ +│ glad +│ +2 │ +40\.0% │", shown)
+    (shard,) = folder.glob("*.h5")
+    assert f"{shard.stat().st_size / 5:,.0f} bytes per frame" in shown
+    assert shown.splitlines()[-1] != "and 1 more with fewer missing; --recordings 0 lists all"
+    worst = printed("cache", "info", folder, "--recordings", 1)
+    assert worst.splitlines()[-1] == "and 1 more with fewer missing; --recordings 0 lists all"
+    assert "│ two " not in worst
+
+
+@pytest.mark.usefixtures("wide")
+def test_the_summary_of_an_ingest_counts_what_is_missing_and_left_out(capsys):
+    plan = SimpleNamespace(notes=(), out=Path("o"), unchanged=2, settings=Settings(person="largest"), facts=())
+    tally = SimpleNamespace(recordings=1, sequences=1, frames=8, people=12, unread=3, damaged=1, failures=())
+    tally.notes = [f"take {n}: no face" for n in range(3)] + ["walk: no hands", "run: no hands", "alone"]
+    tally.points, tally.seen = {"body_25": 200, "face_70": 0}, {"body_25": 150, "face_70": 0}
+    tally.left_out, tally.labels = Counter(detections=28, people=1), {}
+    tally.scales, tally.body_models, tally.identities = (
+        Counter(pixels=3),
+        Counter({"coco_18": 2, "body_25": 1}),
+        Counter(),
+    )
+    tally.problems = ()
+    ingest_table(plan, tally)
+    shown, said = capsys.readouterr()
+    for title, text in (
+        ("missing points, body_25", "25.0%"),
+        ("missing points, face_70", "-"),
+        ("left out by --person largest", "28 detections of 1 other person"),
+        ("already in the cache, unchanged", "2"),
+        ("coordinates", "pixels"),
+        ("body model", "coco_18 (2), body_25 (1)"),
+        ("unreadable files", "3"),
+    ):
+        assert cells(shown, title) == [title, text]
+    assert said.splitlines() == [
+        "note: 3 recordings, such as take 0: no face",
+        "note: walk: no hands",
+        "note: run: no hands",
+        "note: alone",
+    ]
 
 
 def test_scores_name_the_run_folder_as_it_is(capsys):

@@ -48,6 +48,15 @@ def test_tiers_have_the_labels_of_each_person_as_corrected(cache, tmp_path):
     assert ElementTree.parse(tmp_path / "talk.eaf").getroot().tag == "ANNOTATION_DOCUMENT"
 
 
+def test_a_given_frame_rate_replaces_the_caches(cache, tmp_path):
+    export_elan(cache, NONE, tmp_path / "talk.eaf", fps=20)  # ten frames are half a second instead of one
+    assert read_eaf(tmp_path / "talk.eaf")["left expression"] == [
+        (0, 500, "glad"),
+        (500, 1000, "sad"),
+        (1500, 2000, "calm"),
+    ]
+
+
 @pytest.mark.parametrize("fps", [0, 24, 60])  # at 24, frame 19 ends at 792 + 42 ms, and frame 20 starts at 833 ms
 def test_an_unchanged_file_has_no_corrections(cache, tmp_path, fps):
     export_elan(cache, NONE, tmp_path / "talk.eaf", fps=fps)
@@ -76,17 +85,17 @@ def test_changes_are_imported_as_corrections(cache, tmp_path):
 
 
 def test_flags_have_a_tier_each_and_are_corrected_one_by_one(tmp_path):
-    """Two frames a second: a tier has the share of frames with the flag in each second."""
+    """Four frames a second: a tier has the share of the labeled frames with the flag in each second."""
     units = Head("au", "flags", ("AU1", "AU2"))
-    labels = {"au": np.array([[0, 1], [1, 1], [1, -1], [1, -1]], np.int8)}
-    one = a_sequence("talk", 4, labels=labels, fps=2.0)
+    labels = {"au": np.array([[0, 0, 1, 1, 1, 1, 1, 1], [1, -1, 1, -1, -1, -1, -1, -1]], np.int8).T}
+    one = a_sequence("talk", 8, labels=labels, fps=4.0)
     cache, file = open_cache(a_cache(tmp_path / "c", one, header=Header("body_25", (units,)))), tmp_path / "talk.eaf"
     assert export_elan(cache, NONE, file) == 1
-    assert read_eaf(file) == {"AU1": [(0, 1000, "0.500"), (1000, 2000, "1.000")], "AU2": [(0, 1000, "1.000")]}
+    assert read_eaf(file) == {"AU1": [(0, 1000, "0.500"), (1000, 2000, "1.000")], "AU2": [(0, 750, "1.000")]}
     assert import_elan(cache, NONE, file).corrections == ()
     file.write_text(file.read_text().replace("0.500", "1"))
     (found,) = import_elan(cache, NONE, file).corrections
-    assert (found.action, found.head, found.value, found.first, found.last) == ("set", "au", "1 -", 0, 1)
+    assert (found.action, found.head, found.value, found.first, found.last) == ("set", "au", "1 -", 0, 3)
     file.write_text(file.read_text().replace(">1<", ">maybe<"))
     with pytest.raises(InputError, match=r"tier 'AU1', 0 ms: .*maybe"):
         import_elan(cache, NONE, file)

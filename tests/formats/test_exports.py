@@ -103,6 +103,21 @@ def test_pyskl_people_with_different_labels_are_clips_of_their_own(tmp_path):
     ]
 
 
+def test_pyskl_people_in_different_subsets_are_clips_of_their_own(tmp_path):
+    """Otherwise a test clip would show somebody who is in the training subset."""
+    people = [
+        a_sequence(f"talk_{who}", 3, video="talk", person=who, expression=np.array([1, 1, 1]), splits={"split": subset})
+        for who, subset in (("left", "train"), ("middle", "test"), ("right", "train"))
+    ]
+    write_pyskl(open_cache(a_cache(tmp_path / "c", *people)), tmp_path / "clips.pkl")
+    found = unpickled(tmp_path / "clips.pkl")
+    assert {one["frame_dir"]: len(one["keypoint"]) for one in found["annotations"]} == {
+        "talk_left": 2,
+        "talk_middle": 1,
+    }
+    assert found["split"] == {"train": ["talk_left"], "test": ["talk_middle"]}
+
+
 def test_pyskl_needs_labels(tmp_path, cache):
     with pytest.raises(CacheError, match="no sequence has a class"):
         write_pyskl(cache, tmp_path / "a.pkl", ["id=silent"])

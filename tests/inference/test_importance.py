@@ -1,5 +1,8 @@
 """Which keypoints matter to a model: cases worked out by hand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +18,7 @@ from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import ccc_of_sums, sums
 from skelemo.evaluation.paired import losses
-from skelemo.inference.scoring.importance import Budget, Predicting, importance, point_groups
+from skelemo.inference.scoring.importance import Budget, Predicting, _sample, importance, point_groups
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.skeleton import Part, layout
 from skelemo.targets import Head
@@ -121,6 +124,45 @@ def test_a_single_class_has_no_importance(tmp_path):
     predicting = Predicting(Wristwatch(), (MOOD,), Window(), torch.device("cpu"))
     assert not len(importance(predicting, corpus, targets, Budget(windows=100)))
     assert not len(importance(predicting, corpus, targets[:0], Budget(windows=100)))
+
+
+def test_a_sample_has_whole_recordings_or_people_within_a_number_of_frames(tmp_path):
+    """Twelve recordings of four frames, four of each of three subjects."""
+    corpus, targets = recorded(tmp_path, subjects=3)
+
+    def chosen(corpus, frames, windows=1000):
+        row = _sample(corpus, targets, windows, frames, seed=0).row
+        assert len(set(row.tolist())) == len(row)
+        return len(row), corpus.sequences.iloc[np.unique(corpus.sequence(row))]
+
+    windows, sequences = chosen(corpus, 11)
+    assert (windows, len(sequences)) == (8, 2)
+    assert chosen(corpus, 3)[0] == 4  # at least one
+    assert chosen(corpus, 11, windows=5)[0] == 5
+    calibrated = replace(corpus, shift=torch.zeros(12, 25, 2))  # a person's mean pose comes from all recordings
+    windows, sequences = chosen(calibrated, 20)
+    assert (windows, len(sequences), sequences["subject"].nunique()) == (16, 4, 1)
+
+
+def test_importance_does_not_depend_on_the_frames_in_memory_at_a_time(tmp_path, monkeypatch):
+    whole = measured(tmp_path / "whole")
+    monkeypatch.setattr("skelemo.inference.scoring.importance._FRAMES", 8)
+    pd.testing.assert_frame_equal(measured(tmp_path / "blocks"), whole)
+
+
+def test_the_windows_of_a_clip_are_averaged():
+    """Two groups of points hidden in turn, two clips, two windows each; pain is the wrist's confidence."""
+    sure = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.3, 0.8, 0.5, 0.2]])  # [windows, groups x clips]
+    turns = []
+    for confidences in sure:
+        keypoints = torch.zeros(4, 1, 25, 3)
+        keypoints[:, 0, WRIST, 2] = confidences
+        turns.append({"keypoints": keypoints, "mask": torch.ones(4, 1, dtype=torch.bool)})
+    corpus = SimpleNamespace(frame_size=None)
+    occlusions = SimpleNamespace(corpus=corpus, hidden=np.zeros((2, 25), bool), batches=lambda *_: [turns])
+    predicting = Predicting(Wristwatch(), (PAIN,), Window(), torch.device("cpu"))
+    found = predicting.outputs(occlusions, layout("body_25"))["pain"]
+    np.testing.assert_allclose(found, [[[0.2], [0.5]], [[0.4], [0.3]]], atol=1e-6)
 
 
 def test_a_short_training_hides_only_parts_and_regions_in_few_windows(tmp_path):

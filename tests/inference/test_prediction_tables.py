@@ -1,6 +1,8 @@
 """The table of predictions, with rows worked out by hand for a model whose outputs are given."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from skelemo.data.window import KEY_SPAN
 from skelemo.inference.base import BasePredictor, paths_of
 from skelemo.inference.keypoints import is_cache
 from skelemo.inference.live.stream import LiveFrame, LivePerson
+from skelemo.inference.recordings import Task, _key
 from skelemo.inference.table import Options, has_prediction, prediction_columns, smoothed
 from skelemo.skeleton import layout
 from skelemo.targets import Head
@@ -116,3 +119,22 @@ def test_a_folder_with_only_an_unfinished_shard_is_no_cache(tmp_path):
 @pytest.mark.parametrize("runs", ["a/b", Path("a/b"), ["a/b"], (Path("a/b"),)])
 def test_one_run_or_several_are_a_list_of_paths(runs):
     assert paths_of(runs) == [Path("a/b")]
+
+
+def test_a_finished_chunk_is_used_again_only_for_the_same_question():
+    """Its table is found by a hash of everything that its predictions depend on."""
+    facts = {"id": "a", "sha256": "5", "video": "a", "person": "", "subject": "", "width": 640, "height": 480,
+             "fps": 25.0, "scale": "pixels"}  # fmt: skip
+    task = Task((Path("run"),), (), "model", Options(), "cpu", (Path("c"),), "shards", Path("out.parts"))
+
+    def key(given=task, **changed):
+        return _key(given, SimpleNamespace(sequences=pd.DataFrame([facts | changed] * 2)), np.array([1]))
+
+    assert key() == key(replace(task, threads=3, device="auto", folder=Path("elsewhere"), caches=(Path("d"),)))
+    others = [key(**{name: value}) for name, value in {
+        "id": "b", "sha256": "6", "video": "b", "person": "left", "subject": "ann", "width": 641, "height": 481,
+        "fps": 25.000001, "scale": "unit"}.items()]  # fmt: skip
+    others += [key(replace(task, options=options)) for options in (
+        Options(every=2), Options(min_seen=0.1), Options(smooth=3), Options(per_clip=True))]  # fmt: skip
+    others += [key(replace(task, identity="other")), key(replace(task, sources=(((0.0, 1.0),),)))]
+    assert len({key(), *others}) == 1 + len(others)

@@ -167,6 +167,8 @@ def test_a_model_calibrated_by_person_predicts_from_all_recordings_of_the_subjec
     skelemo.show(folder, "d", runs=Calibrated())
     assert asked == [["a", "c"], ["d"]]
     assert [track.name for track in clip.tracks][-1] == "va: m"
+    (clip,) = skelemo.show(folder, "a", runs=Calibrated(), first=2).clips
+    assert clip.tracks[-1].at.tolist() == [0, 1]  # places in the range of frames, not in the clip
 
 
 @pytest.mark.parametrize(

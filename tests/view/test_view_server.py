@@ -262,6 +262,14 @@ def test_rows_without_a_figure_come_last_in_both_orders(folder):
         assert found[2:] == ["anna/talk_left", "anna/talk_right"]
 
 
+def test_frames_in_which_nobody_is_visible_are_counted(tmp_path):
+    one = a_sequence("one", 7)
+    one.keypoints[[2, 5]] = 0
+    viewer = Viewer(open_cache(a_cache(tmp_path / "c", one, a_sequence("two", 3))))
+    assert [row["nobody"] for row in viewer.sequences({})["rows"]] == [2, 0]
+    assert [row["id"] for row in viewer.sequences({"problem": "nobody"})["rows"]] == ["one"]
+
+
 def test_half_of_the_points_missing_is_not_yet_a_problem(tmp_path):
     sequences = [a_sequence(name, 2) for name in ("half", "more")]
     for one, seen in zip(sequences, (25, 24), strict=True):
