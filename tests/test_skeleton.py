@@ -212,7 +212,8 @@ def test_columns_are_the_positions_of_the_named_parts():
 
 
 @pytest.mark.parametrize(
-    "name", ["body_25", "face_70+hand_21x2", "body_25+face_70+hand_21x2", "coco_17+hand_left_21", "hand_right_21"]
+    "name",
+    ["body_25", "face_70+hand_21x2", "body_25+face_70+hand_21x2", "mediapipe_33+face_70+hand_left_21", "hand_right_21"],
 )
 def test_parts_make_their_layout_whatever_their_order(name):
     parts = [part.name for part in layout(name).parts]

@@ -10,6 +10,8 @@ from videos import program, squares, write_video
 
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
+from skelemo.pose.openpose import _new_frames
+from skelemo.pose.video import Video
 
 #: Writes a person for each frame whose nose lies at 10 + the frame's number; what else it does is in the file ``mode``.
 STAND_IN = r"""
@@ -264,3 +266,18 @@ def test_a_video_without_a_program_is_an_error_that_lists_programs(videos, tmp_p
         "choose from mediapipe, openpose"
         in call("extract", videos, "--with", "posenet", "--out", tmp_path / "out").output
     )
+
+
+def test_the_newest_file_is_read_only_when_the_next_one_exists_or_openpose_has_ended(tmp_path):
+    video, known = Video(tmp_path / "a.mp4", 640, 480, 25.0, 3), set()
+
+    def frames(*numbers, last=False):
+        for number in numbers:
+            (tmp_path / f"a_{number:012d}_keypoints.json").write_bytes(b"%d" % number)
+        return list(_new_frames(tmp_path, known, video, last=last))
+
+    assert frames(0) == []
+    assert frames(1, 2) == [(0, b"0"), (1, b"1")]
+    assert frames(10) == [(2, b"2")]
+    assert frames(last=True) == [(10, b"10")]
+    assert frames(last=True) == []
