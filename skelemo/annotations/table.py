@@ -197,6 +197,7 @@ def _extra_heads(table: Table, options: Options, times: Times, splits: Collectio
             unused.append(name)
         elif (found := _value_column(table, name, head_name)) is not None:
             heads += found
+            unused += [] if found else [name]
         elif len(set(words)) <= min(_MAX_WORDS, len(words) / 2):
             given = options.words if "label" not in table.columns else replace(options.words, classes=())
             heads += _class_column(table, name, given, notes, head_name)

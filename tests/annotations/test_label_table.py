@@ -257,6 +257,13 @@ def test_columns_of_numbers_or_few_words_are_separate_heads(tmp_path: Path) -> N
     assert annotations.notes == (f"{tmp_path / 'labels.csv'}: columns not used: note",)
 
 
+def test_a_column_of_one_number_or_of_many_words_is_noted(tmp_path: Path) -> None:
+    rows = "".join(f"v{n},x,7,{n / 2},word{n}\n" for n in range(4))
+    found = read(tmp_path, f"video,label,version,pain,remark\n{rows}")
+    assert [(head.name, head.low, head.high) for head in found.heads[1:]] == [("pain", 0, 1.5)]
+    assert found.notes == (f"{tmp_path / 'labels.csv'}: columns not used: version, remark",)
+
+
 def test_a_column_with_contradicting_rows_is_ignored_and_noted(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,label,rater\na,happy,1\na,happy,2\nb,sad,1\n")
     assert [head.name for head in annotations.heads] == ["expression"]

@@ -9,7 +9,7 @@ import pytest
 from skelemo.report import tables
 from skelemo.report.describe import choices, data_name, groups_by, parts_of, setting_text
 from skelemo.runs.folder import Run, read_run
-from skelemo.targets import EXPRESSION, VA
+from skelemo.targets import EXPRESSION
 
 Make = Callable[..., Run]
 
@@ -147,4 +147,9 @@ def test_choices_of_parts_and_calibration_are_described_with_their_errors(run: M
         "the person in 1 of 2 folds, based on a probe on the training subset: 0.312 of the labels' variance is "
         "unexplained with calibration, 0.325 without. Few subjects."
     )
-    assert VA in one.heads
+    for fold in one.choices["folds"]:
+        fold["calibrate"] = "track"
+    assert "Calibrated to the person, based on a probe" in choices(one)
+    for fold in one.choices["folds"]:
+        fold["calibrate"] = "none"
+    assert "Not calibrated to the person, based on a probe" in choices(one)
