@@ -21,7 +21,7 @@ def file_names(names: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     safe = []
     for name in names:
-        plain = re.sub(r"[^\w+\- .]+", "_", name).strip(" .")[:100] or "_"
+        plain = re.sub(r"[^\w+\- .]+", "_", name).strip(" .")[:100].rstrip(" .") or "_"
         numbered = (f"{plain}~{again}" for again in itertools.count(2))
         free = next(tried for tried in itertools.chain([plain], numbered) if tried.casefold() not in taken)
         taken.add(free.casefold())

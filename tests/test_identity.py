@@ -148,3 +148,11 @@ def test_two_identities_are_never_joined_even_if_they_alternate_in_one_place():
     found = identify(people, "file")
     assert [(one.identity, len(one)) for one in found.tracks] in ([(5, 20), (6, 20)], [(6, 20), (5, 20)])
     assert identify(people).by == "tracking"
+
+
+def test_people_whose_identities_are_all_unknown_are_tracked():
+    """As in a recording in which only people without a point have an identity."""
+    people = two(lambda t, i: -1)
+    assert (identify(people).by, identify(people).note) == ("tracking", "")
+    with pytest.raises(ConfigError, match="its files have no identities"):
+        identify(people, "file")

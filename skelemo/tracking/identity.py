@@ -41,19 +41,20 @@ def identify(people: "People", identity: str = "auto") -> Identified:
         raise unknown("identity", identity, IDENTITIES)
     if not len(people.keypoints):
         return Identified([], "", "")
-    if identity == "tracking" or (people.identity is None and identity == "auto"):
+    identities = people.identity
+    known = identities is not None and bool((identities >= 0).any())
+    if identity == "tracking" or (identity == "auto" and not known):
         return Identified(track(people), "tracking", "")
-    if people.identity is None or not (people.identity >= 0).any():
+    if identities is None or not known:
         raise ConfigError("its files have no identities (--identity file): use --identity auto or tracking")
-    fault = _duplicates(people, people.identity)
+    fault = _duplicates(people, identities)
     if fault and identity == "file":
         raise ConfigError(f"{fault}: use --identity tracking")
     scene = Scene.of(people)
-    fault = fault or ("" if identity == "file" else _changes(scene, people.identity))
+    fault = fault or ("" if identity == "file" else _changes(scene, identities))
     if fault:
         return Identified(track(people), "tracking", f"{fault}, so people are identified by tracking")
-    tracks = scene.tracks(scene.pieces(people.identity))
-    identities = people.identity
+    tracks = scene.tracks(scene.pieces(identities))
     return Identified([replace(found, identity=int(identities[found.rows].max())) for found in tracks], "file", "")
 
 
