@@ -183,6 +183,23 @@ def test_scores_of_other_classes_than_the_predictions_are_refused(run: Path) -> 
         read_run(run)
 
 
+@pytest.mark.parametrize("cut", [lambda rows: rows[:-1], lambda rows: [*rows[:-1], rows[-1][:-1]], lambda rows: []])
+def test_a_confusion_matrix_of_another_size_is_refused(run: Path, cut: Callable) -> None:
+    scores = json.loads((run / "scores.json").read_text())
+    scores["test"]["expression"]["confusion"] = cut(scores["test"]["expression"]["confusion"])
+    write_json(run / "scores.json", scores)
+    with pytest.raises(InputError, match=r"scores.json has other classes of expression"):
+        read_run(run)
+
+
+def test_scores_of_a_head_that_was_not_trained_are_refused(run: Path) -> None:
+    scores = json.loads((run / "scores.json").read_text())
+    scores["test"]["pain"] = scores["test"].pop("va")
+    write_json(run / "scores.json", scores)
+    with pytest.raises(InputError, match=r"scores.json has a head 'pain'; expected expression, va"):
+        read_run(run)
+
+
 def test_a_cut_off_table_is_damaged(run: Path) -> None:
     file = run / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:-200])
