@@ -48,6 +48,12 @@ class HeadImportance:
         return pd.concat([self.of("part"), self.of("region"), joints[joints["seen"] > 0][:_MOST_ROWS]])
 
     @property
+    def numbered(self) -> pd.DataFrame:
+        """The most important keypoints beyond chance, which have a number in the figure."""
+        joints = self.of("joint")
+        return joints[(joints["loss"] > 0) & ~joints["noise"]][:_NUMBERED]
+
+    @property
     def metric(self) -> str:
         """Title of the score."""
         return titles(self.head).get(str(self.table["metric"].iloc[0]), str(self.table["metric"].iloc[0]))
@@ -121,10 +127,8 @@ def label(row: pd.Series) -> str:
 def drawings(one: HeadImportance) -> Iterator[tuple[str, str, Figure]]:
     """Suffixes of names, captions and figures of a head."""
     if (figure := skeleton(one)) is not None:
-        first = one.of("joint")
-        first = first[(first["loss"] > 0) & ~first["noise"]][:_NUMBERED]
-        names = ", ".join(f"{number} {label(row)}" for number, (_, row) in enumerate(first.iterrows(), 1))
-        numbers = f" Numbers: {names}." if len(first) else ""
+        names = ", ".join(f"{number} {label(row)}" for number, (_, row) in enumerate(one.numbered.iterrows(), 1))
+        numbers = f" Numbers: {names}." if names else ""
         where = "Lines are shaded by the drop of their region, points by their own drop" if len(one.of("joint")) else (
             "Shaded by the drop of each region")  # fmt: skip
         people = any((part := find_part(name)) and part.kind != "other" for name in one.table["part"].unique())
@@ -181,9 +185,7 @@ def skeleton(one: HeadImportance) -> Figure | None:
     ratios = [max(0.3, min(2.0, (right - left) / (bottom - top))) for left, right, top, bottom in wide]
     figure, grid = canvas(max(COLUMN, _HEIGHT * sum(ratios) + 0.3), _HEIGHT + 0.6, 1, len(panels), width_ratios=ratios)
     scales = (_largest_loss(one.of("region")), _largest_loss(one.of("joint")))
-    ranked = one.of("joint")
-    ranked = ranked[(ranked["loss"] > 0) & ~ranked["noise"]][:_NUMBERED]
-    ranks = {(row["part"], row["name"]): number for number, (_, row) in enumerate(ranked.iterrows(), 1)}
+    ranks = {(row["part"], row["name"]): number for number, (_, row) in enumerate(one.numbered.iterrows(), 1)}
     for axes, (part, rows), (left, right, top, bottom) in zip(grid, panels, wide, strict=True):
         regions = one.table[(one.table["level"] == "region") & (one.table["part"] == part.name)].set_index("name")
         _draw_lines(axes, part, rows, regions, scales[0])
