@@ -6,7 +6,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from skelemo.annotations import Annotations, read_annotations
+from skelemo.annotations import Annotations, csv_table, read_annotations
 from skelemo.annotations.csv_table import _text
 from skelemo.annotations.lists import MAFW, ListName, parse_name
 from skelemo.annotations.options import Options
@@ -233,6 +233,15 @@ def test_a_spreadsheet_is_a_table_with_dates_numbers_and_empty_cells_as_text(tmp
     assert [item.labels["expression"].tolist() for item in found.items] == [[0], [-1]]
     (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04 no")
     with pytest.raises(InputError, match=r"labels.xlsx: not a readable xlsx file"):
+        read("table", tmp_path / "labels.xlsx")
+
+
+def test_a_spreadsheet_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["video", "label"])
+    book.save(tmp_path / "labels.xlsx")
+    monkeypatch.setattr(csv_table, "_MAX_BYTES", 1000)
+    with pytest.raises(InputError, match=r"labels.xlsx: [\d,]+ bytes decompressed; expected a table of at most 1,000"):
         read("table", tmp_path / "labels.xlsx")
 
 

@@ -25,6 +25,7 @@ def found(annotations: Annotations, *recordings: tuple[str, str]) -> list[list[s
 def test_the_exact_path_wins_over_the_name() -> None:
     assert found(labels("b/x"), ("x", "a/x"), ("x", "b/x")) == [[], ["b/x"]]
     assert found(labels("x"), ("x", "a/x"), ("y", "x")) == [[], ["x"]]
+    assert found(labels("talk"), ("talk", "day 1/0001"), ("0002", "day 1/0002")) == [["talk"], []]
 
 
 def test_names_match_in_any_unicode_form_and_with_endings() -> None:
