@@ -1,6 +1,7 @@
 """A study: every cell trained once, what failed kept apart, the same command again does the rest."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,34 @@ def test_a_failed_cell_is_kept_apart_and_the_same_command_does_only_the_rest(tmp
     run_study(read_study(file), out, progress=lambda *how: told.append(how))
     assert told[0] == (2, 4, "2 finished before")
     assert {name: (out / "runs" / name / "scores.json").stat().st_mtime_ns for name in runs} == before
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "reason"),
+    [
+        (0, "a warning\n", ""),
+        (2, "progress\nError: lr = 0: expected more\n\n", "lr = 0: expected more"),
+        (1, "Traceback\nMemoryError\n", "ended with 1: MemoryError"),
+        (-9, "", "ended with -9"),
+        (2, "", "ended with 2"),
+    ],
+)
+def test_a_cell_is_a_training_of_its_own_and_its_last_line_the_reason(tmp_path, monkeypatch, code, stderr, reason):
+    called = []
+
+    def run(words, **options):
+        called.append((words[4:], options["env"].get("OMP_NUM_THREADS")))
+        return subprocess.CompletedProcess(words, code, stderr=stderr)
+
+    monkeypatch.setattr(grid.subprocess, "run", run)
+    monkeypatch.setattr(grid.os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert grid._train(grid.Cell("ann", {}), tmp_path, 3) == reason
+    (tmp_path / "runs" / "ann").mkdir()
+    (tmp_path / "runs" / "ann" / "config.yaml").touch()
+    grid._train(grid.Cell("ann", {}), tmp_path, 1)
+    out = ["--out", str(tmp_path / "runs" / "ann")]
+    assert called == [(["--config", str(tmp_path / "configs" / "ann.yaml"), *out], "2"), (["--resume", *out], "7")]
 
 
 def test_an_interrupted_study_begins_no_further_cell(tmp_path, cache, monkeypatch):
