@@ -123,16 +123,16 @@ def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: 
         raise ConfigError(f"{file}: {wrong[0]} cannot vary in a search, since scores would not be comparable")
     require_fixed(file, names, overrides)
     sampler = _one_of(file, "sampler", content.get("sampler", "tpe"), SAMPLERS)
-    most = _whole(file, "trials", content.get("trials", 50))
+    most = trials or _whole(file, "trials", content.get("trials", 50))
     if sampler == "grid":
         size = _grid_size(file, axes)
-        most = min(size, most) if "trials" in content else size
+        most = min(size, most) if trials or "trials" in content else size
     search = Search(
         title=str(content.get("title", file.stem)),
         base=base,
         space=axes,
         sampler=sampler,
-        trials=trials or most,
+        trials=most,
         pruner=_one_of(file, "pruner", content.get("pruner", "median"), PRUNERS),
         prune_after=_whole(file, "prune_after", content.get("prune_after", 5)),
         fold=_whole(file, "fold", content.get("fold", 1)),

@@ -98,7 +98,10 @@ def test_a_grid_tries_as_many_trials_as_it_has_cells_unless_fewer_are_given(tmp_
     assert a_search(tmp_path, space, sampler="grid").trials == 6
     assert a_search(tmp_path, space, sampler="grid", trials=4).trials == 4
     assert a_search(tmp_path, space, sampler="grid", trials=400).trials == 6
+    file = tmp_path / "search.yaml"
+    assert [read_search(file, trials=trials).trials for trials in (None, 3, 400)] == [6, 3, 6], "as --trials"
     assert a_search(tmp_path, space).trials == 50
+    assert read_search(file, trials=400).trials == 400
     with pytest.raises(InputError, match="the grid has more than 10,000 trials"):
         a_search(tmp_path, {"seed_of": [{"lr": x / 1000} for x in range(1, 202)], "epochs": {"low": 1, "high": 50}},
                  sampler="grid")  # fmt: skip
