@@ -207,3 +207,27 @@ def test_ctrl_c_in_training_prints_how_to_resume(clips, tmp_path, monkeypatch):
     answer = call("train", "--data", tmp_path / "cache", *words)
     assert answer.exit_code == 130
     assert f"skelemo train --out {tmp_path / 'run'} --resume" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("words", "stopped", "line"),
+    [
+        (["cache", "merge", "a", "b"], "cache.merge.merge", "no partial output was left; run the same command again"),
+        (
+            ["study", "f.yaml"],
+            "study.grid.run_study",
+            "finished cells are kept; resume with skelemo study f.yaml --out x",
+        ),
+        (["tune", "f.yaml"], "study.tune.tune", "trials are kept; resume with skelemo tune f.yaml --out x"),
+        (["ingest", "j"], "ingest.plan.make_plan", "finished work is kept; run the same command again to resume"),
+    ],
+)
+def test_ctrl_c_is_exit_code_130_and_a_line_on_what_is_kept(monkeypatch, words, stopped, line):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skelemo.study.grid.read_study", lambda *_: None)
+    monkeypatch.setattr("skelemo.study.space.read_search", lambda *_: None)
+    monkeypatch.setattr(f"skelemo.{stopped}", interrupted)
+    answer = call(*words, "--out", "x")
+    assert (answer.exit_code, answer.output) == (130, f"\ninterrupted; {line}\n")

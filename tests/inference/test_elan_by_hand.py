@@ -2,12 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 from small_caches import BODY, a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
-from skelemo.errors import ConfigError
 from skelemo.formats.elan import read_eaf
 from skelemo.inference.drawing import Drawing, _boxes
 from skelemo.inference.elan import write_elan
@@ -38,15 +36,6 @@ def test_values_are_means_over_seconds_of_the_frames_that_have_any(tmp_path):
     assert (tmp_path / "x_left.csv").read_text().split() == [
         "time,pain", "0.0000,1.0000", "0.2500,2.0000", "0.7500,3.0000", "1.0000,10.0000", "1.2500,20.0000",
     ]  # fmt: skip
-
-
-def test_frames_without_times_and_several_videos_are_refused(tmp_path):
-    table = a_table([0, 1], 4, pain=[1.0, 2.0])
-    with pytest.raises(ConfigError, match="no frame rate: pass --fps"):
-        write_elan(tmp_path / "x.eaf", table.assign(time=[0, np.nan]), [PAIN], {"pain": ("pain",)})
-    with pytest.raises(ConfigError, match="the source has 2: predict one at a time"):
-        write_elan(tmp_path / "x.eaf", table.assign(video=["a", "b"]), [PAIN], {"pain": ("pain",)})
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_cards_hold_for_as_many_frames_of_the_video_as_predictions_are_apart(tmp_path):

@@ -83,6 +83,14 @@ def test_a_frame_that_is_skipped_is_counted_for_one_reason(tmp_path):
     assert (exported.images, exported.unlabeled, exported.unseen, exported.no_subset) == ({"test/glad": 1}, 0, 0, 2)
 
 
+def test_a_frame_whose_points_are_too_faint_to_be_drawn_is_skipped(tmp_path):
+    one = a_sequence("one", 3, expression=np.int8([0, 0, 0]))
+    one.keypoints[1:, :, 2] = np.where(one.keypoints[1:, :, 2] > 0, 0.04, 0)  # OpenPose draws from 0.05
+    one.keypoints[2, 1] = 100, 100, 0.06
+    exported = export_images(open_cache(a_cache(tmp_path / "cache", one)), tmp_path / "out", size=16)
+    assert (exported.images, exported.unseen) == ({"glad": 2}, 1)
+
+
 def test_every_nth_frame_is_counted_within_each_sequence(tmp_path):
     sequences = [a_sequence(name, count, expression=np.zeros(count, np.int8)) for name, count in (("a", 5), ("b", 4))]
     export_images(open_cache(a_cache(tmp_path / "cache", *sequences)), tmp_path / "out", size=16, every=3)
