@@ -287,3 +287,5 @@ def test_affects_read_as_emotions_are_compared_with_truth_and_labels(predictions
     assert affect_reading(exact, [EXPRESSION, VA])["labeled"]["truth"] == {"accuracy": 1, "uar": 1}
     assert affect_reading(frame.assign(expression=""), [EXPRESSION, VA])["labeled"] is None
     assert affect_reading(frame.assign(va_valence=np.nan), [EXPRESSION, VA]) is None
+    half = frame.assign(va_arousal=frame["va_arousal"].where(frame.index % 4 == 0))
+    assert affect_reading(half, [EXPRESSION, VA])["windows"] == len(frame) // 4, "with both values"
