@@ -82,7 +82,8 @@ def write_report(
             read_mistakes(run.path)
         members = [_printable(run) for run in _named(read)]
         if ensemble:
-            members.append(fuse(members))
+            name = file_names([*(run.name for run in members), "ensemble"])[-1]  # a run may have this name
+            members.append(replace(fuse(members), name=name))
         _require_scored(chosen, members)
         comparisons = compare(members)
         many = f"Comparison of {len(members)} runs"

@@ -258,6 +258,16 @@ def test_an_ensemble_is_shown_as_a_run(runs: list[Path], tmp_path: Path) -> None
     assert "ensemble of 2" in text
 
 
+def test_an_ensemble_beside_a_run_called_ensemble_has_rows_of_its_own(
+    tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    made = [run_folder(tmp_path / name, arch=name, seed=seed, **SMALL) for seed, name in enumerate(("ensemble", "ann"))]
+    write_report(made, tmp_path / "out", ensemble=True, formats=[])
+    for name, rows in (("recordings", 2 * (4 + 8)), ("regions", 17), ("summary", 1)):
+        table = pd.read_csv(tmp_path / "out" / f"{name}.csv")
+        assert table["run"].value_counts().to_dict() == {"ensemble": rows, "ann": rows, "ensemble~2": rows}
+
+
 def test_runs_with_one_name_are_distinguished_by_folder(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     runs = [run_folder(tmp_path / place / "ann", heads=["expression"], **SMALL) for place in ("first", "second")]
     report = write_report(runs, tmp_path / "out", formats=[])
