@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.atomic import finished, locked, owner, partial_path, sweep
+from skelemo.atomic import finished, lives, locked, owner, partial_path, sweep
 
 DAY = 24 * 3600
 
@@ -110,3 +110,28 @@ def test_a_failed_write_leaves_no_file_and_the_error_names_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     write(path)
     assert path.read_text() == "after"
+
+
+def test_only_remains_of_the_given_kind_are_removed(tmp_path):
+    dead = left_over_by_a_dead_process(tmp_path)
+    of_a_kind = dead.rename(dead.with_name(f"{dead.name.rpartition('-')[0]}-extract"))
+    other = left_over_by_a_dead_process(tmp_path)
+    assert sweep(tmp_path, "extract") == 1
+    assert not of_a_kind.exists()
+    assert other.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_a_process_that_ended_but_was_not_waited_for_is_dead():
+    code = "from skelemo.atomic import owner; print(owner(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        name = process.stdout.readline().strip()
+        assert lives(name) is True
+        process.stdin.write("\n")
+        process.stdin.flush()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert lives(name) is False
+    assert lives(name) is False
+    assert lives("0123456789ab-1-17") is None, "of another machine"
