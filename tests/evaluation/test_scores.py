@@ -217,6 +217,18 @@ def test_clips_get_one_answer_the_mean_over_their_windows(predictions: Predictio
     assert found["accuracy"]["value"] == pytest.approx(reference.accuracy_score(truth, answers))
 
 
+def test_unlabeled_windows_do_not_count_between_epochs() -> None:
+    mood = Head("mood", "classes", ("glad", "sad"))
+    outputs = np.eye(2)[[1, 0, 1, 0, 0]]
+    assert measure(mood, np.int16([-1, 0, 1, -1, 1]), outputs)["accuracy"] == pytest.approx(2 / 3)
+    shares = np.float32([[np.nan] * 2, [0.75, 0.25], [0.25, 0.75], [np.nan] * 2, [0, 1]])
+    assert measure(mood, shares, outputs)["accuracy"] == pytest.approx(2 / 3)
+    pain = Head("pain", "values", ("pain",), 0, 10)
+    labels = np.float32([[np.nan], [1], [np.nan], [3]])
+    assert measure(pain, labels, np.array([[9.0], [2], [9], [5]]))["rmse_mean"] == pytest.approx(np.sqrt((1 + 4) / 2))
+    assert np.isnan(measure(pain, labels * np.nan, np.ones((4, 1)))["ccc_mean"])
+
+
 def test_a_clip_of_two_folds_has_one_answer_in_each() -> None:
     one = {"fold": 1, "subset": "validation", "sequence": "a", "video": "a", "subject": "", "frame": 0}
     frame = pd.DataFrame([one, one | {"fold": 2}, one | {"sequence": "b", "video": "b"}])
