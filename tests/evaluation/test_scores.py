@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from skelemo.errors import InputError
 from skelemo.evaluation import metrics
-from skelemo.evaluation.bootstrap import RESAMPLES, fine_resampling_groups, resample, resampling_groups
+from skelemo.evaluation.bootstrap import RESAMPLES, fine_resampling_groups, interval, resample, resampling_groups
 from skelemo.evaluation.metrics import METRICS, Metric, main_metric, title_of, titles
 from skelemo.evaluation.scores import measure, score
 from skelemo.runs.predictions import outputs_of, truth_of
@@ -133,6 +133,13 @@ def test_resampled_totals_are_those_of_the_groups_drawn() -> None:
     assert totals.var(0) == pytest.approx(np.full(6, 5 / 6), abs=0.2)  # binomial(6, 1/6)
     assert (totals == resample(groups, 500, seed=3)).all()
     assert (totals != resample(groups, 500, seed=4)).any()
+
+
+def test_an_interval_holds_the_middle_95_percent_of_the_defined_resamples() -> None:
+    drawn = np.arange(1001.0)
+    low, high = interval(np.stack([drawn, np.full(1001, np.nan), np.where(drawn % 2, np.nan, drawn)], 1))
+    np.testing.assert_allclose(low, [25, np.nan, 25])
+    np.testing.assert_allclose(high, [975, np.nan, 975])
 
 
 def test_neighboring_frames_do_not_narrow_the_interval(predictions: Predictions) -> None:
