@@ -1,5 +1,6 @@
 """The space of a search: what is tried, what counts as the same search, and where values lie on the page."""
 
+import re
 from types import SimpleNamespace
 
 import optuna
@@ -8,9 +9,9 @@ import yaml
 
 from skelemo.errors import InputError
 from skelemo.study import tune
-from skelemo.study.space import Choices, Range, read_search
-from skelemo.study.tune import Found
-from skelemo.study.tune_page import _place, _ticks, table
+from skelemo.study.space import Choices, Range, Search, read_search
+from skelemo.study.tune import Found, importances
+from skelemo.study.tune_page import _place, _ticks, html, table
 
 BASE = {"data": "cache/one", "epochs": 2, "head": "expression"}
 
@@ -180,3 +181,42 @@ def test_a_trial_on_another_machine_is_dead_without_a_heartbeat(monkeypatch):
         monkeypatch.setattr(tune.time, "time", lambda seconds=seconds: began + seconds)
         tune._requeue_dead(optuna, study, storage)
         assert study.trials[0].state.name == state, seconds
+
+
+def test_the_page_has_the_best_trial_first_and_what_explains_the_scores():
+    axes = {"lr": Range(1e-4, 0.1, log=True, step=None, whole=False), "optimizer": Choices(("adam", "<sgd>"))}
+    search = Search("mine & yours", BASE, axes, "random", 9, "median", 5, 1, 0)
+    study = optuna.create_study(direction="maximize")
+    kinds = {
+        "lr": optuna.distributions.FloatDistribution(1e-4, 0.1, log=True),
+        "optimizer": optuna.distributions.CategoricalDistribution(["adam", "<sgd>"]),
+    }
+    for number, value in enumerate((0.25, 0.5, 0.875, 0.75, 0.125, 0.375)):
+        params = {"lr": 10 ** (-4 + number / 2), "optimizer": ("adam", "<sgd>")[number % 2]}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=value))
+    failed = {"reason": "no <b>memory</b>"}
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=failed))
+    fold = SimpleNamespace(train=["a", "b"], validation=["c"])
+    config = SimpleNamespace(heads=("va",), split="holdout:0.3")
+    cache = SimpleNamespace(name="actors", simulated=True)
+    page = html(
+        Found(study, search, SimpleNamespace(cache=cache, fold=fold, folds=[fold] * 2, number=2, config=config))
+    )
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(?:<strong>)?(.*?)(?:</strong>)?</dd>", page))
+    assert facts["Best score"] == "0.875 (trial 2)"
+    assert (facts["lr"], facts["optimizer"]) == ("0.001", "adam")
+    assert facts["Split"] == "holdout:0.3, fold 2 of 2; 2 sequences to train on, 1 to validate"
+    assert facts["Pruning"] == "median of 5 epochs or more"
+    assert facts["trial 6"] == "no &lt;b&gt;memory&lt;/b&gt;"
+    assert re.findall(r'<tr><th scope="row">(\d)</th><td>([\d.]+)</td>', page) == [
+        *(("2", "0.875"), ("3", "0.750"), ("1", "0.500"), ("5", "0.375"), ("0", "0.250"), ("4", "0.125"))
+    ]
+    assert page.count("<svg") == 3
+    assert "Share of the variance of scores explained by each setting" in page
+    assert "Simulated data." in page
+    assert "mine &amp; yours" in page
+    weights = importances(Found(study, search, None))
+    assert set(weights) == {"lr", "optimizer"}
+    assert sum(weights.values()) == pytest.approx(1)
+    few = Found(SimpleNamespace(get_trials=lambda deepcopy: study.trials[:3]), search, None)
+    assert importances(few) == {}
