@@ -2,20 +2,24 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_audit import MOOD, a_person, a_walk, audited, only
 
 from skelemo.audit.labels import label_errors, shifted
 from skelemo.audit.movement import steps_of
-from skelemo.audit.out_of_fold import Predicted
+from skelemo.audit.out_of_fold import Predicted, _fitted, from_runs
 from skelemo.audit.suspects import Places, Suspect, ranked, runs_of
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.preprocess import Preparation
-from skelemo.targets import VA
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import output_table
+from skelemo.targets import VA, Head
 
 CORNERS = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)  # of a size (RMS distance from the center) of √2
 
@@ -171,3 +175,42 @@ def test_a_lag_is_in_frames_of_the_video_also_if_every_second_one_is_predicted(t
     before, after = (float(word.split()[0].rstrip(",")) for word in re.split("correlation |, ", found.found)[1:3])
     assert found.score == pytest.approx(after - max(before, 0), abs=0.011)
     assert list(shifted(corpus, places, Predicted(VA, rows[:39], outputs[:39]))) == []  # too short to judge
+
+
+def test_predictions_of_several_runs_for_a_frame_are_averaged(tmp_path, monkeypatch):
+    labels = {"mood": np.zeros(3, np.int16)}
+    people = [a_person(name, square((0, 0), (1, 0), (2, 0)), labels=labels) for name in ("one", "two")]
+    corpus, _ = corpus_of(tmp_path / "c", *people)
+
+    def a_run(path):
+        frames, shares = {"first": ([2, 0], [[0.6, 0.3, 0.1], [0.8, 0.1, 0.1]]), "second": ([2], [[0.2, 0.7, 0.1]])}[
+            path
+        ]
+        columns = {"fold": 1, "subset": "test", "sequence": "one", "video": "one", "subject": "", "frame": frames}
+        table = pd.DataFrame(columns | {"mood": "glad"} | output_table(MOOD, np.array(shares)))
+        return Run(Path(path), {}, {"heads": [MOOD.to_json()]}, {}, pd.DataFrame(), table, {}, path)
+
+    monkeypatch.setattr("skelemo.audit.out_of_fold.read_run", a_run)
+    (found,), notes = from_runs(corpus, ["first", "second"])
+    assert found.row.tolist() == [0, 2]
+    np.testing.assert_allclose(found.outputs, [[0.8, 0.1, 0.1], [0.4, 0.5, 0.1]])
+    assert notes == [
+        "mood: the runs have out-of-fold predictions for 1 of 2 labeled sequences; a run with --set split=kfold:5 has "
+        "them for all",
+        "va: not checked: no run predicts these outputs; give a run that was trained on this cache with --set "
+        "split=kfold:5, or no run for a quick baseline",
+    ]
+
+
+def test_the_baseline_predicts_what_its_training_windows_have():
+    inputs = np.random.default_rng(0).normal(0, 0.1, (40, 3)) + np.repeat([[0, 0, 0], [5, 0, 0]], 20, 0)
+    test = inputs[[0, 39]]
+    moods = _fitted(MOOD, inputs, np.repeat(np.int16([1, 2]), 20), test, 0)  # nobody is glad
+    np.testing.assert_allclose(moods, [[0, 1, 0], [0, 0, 1]], atol=0.05)
+    assert _fitted(MOOD, inputs, np.full(40, 2, np.int16), test, 0).tolist() == [[0, 0, 1]] * 2
+    units = Head("au", "flags", ("AU1", "AU2", "AU4"))
+    flags = np.stack([np.repeat([1, 0], 20), np.repeat([1, -1], 20), np.full(40, -1)], 1).astype(np.int8)
+    np.testing.assert_allclose(_fitted(units, inputs, flags, test, 0), [[1, 1, 0.5], [0, 1, 0.5]], atol=0.05)
+    values = np.stack([inputs[:, 0] / 5, np.zeros(40)], 1)
+    values[3:9] = np.nan
+    np.testing.assert_allclose(_fitted(VA, inputs, values, test, 0), values[[0, 39]], atol=0.05)
