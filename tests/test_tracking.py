@@ -526,3 +526,24 @@ def test_a_person_seen_beside_the_selected_one_does_not_continue_the_selection()
     tracks = track(people)
     assert sorted(map(len, tracks)) == [60, 100]
     assert across(people, choose(people, tracks, "auto")) == [200]
+
+
+def test_the_size_of_a_person_is_that_of_the_box_and_the_median_for_a_single_point():
+    points = [[(0, 0), (100, 0), (50, 0)], [(0, 0), (100, 25), (0, 25)], [(7, 7)]]
+    keypoints = np.zeros((3, 3, 3), np.float32)
+    for person, places in zip(keypoints, points, strict=True):
+        person[: len(places)] = [(x + 1, y + 1, 0.5) for x, y in places]
+    assert features_of(keypoints).size.tolist() == [40, 50, 45], "0.4 of a thin box's side; sqrt(100 * 25)"
+
+
+def test_two_limbs_give_the_size_of_a_person_who_is_mostly_hidden():
+    people = np.zeros((2, 25, 3), np.float32)
+    for name, y in (("Nose", 281), ("Neck", 300), ("MidHip", 350)):  # a fifth and half of the height
+        people[:, BODY_25.index(name)] = (200, y, 0.9)
+    people[1, BODY_25.index("Nose")] = 0
+    np.testing.assert_allclose(features_of(people).size, [100, 20], rtol=1e-5, err_msg="one limb may be misplaced")
+
+
+def test_a_large_person_for_a_while_is_more_prominent_than_a_small_one_for_longer():
+    big, small = standing(1500, size=3.0, seed=2), standing(200)
+    assert [len(one) for one in track(people_of([[small, big] if t < 12 else [small] for t in range(30)]))] == [12, 30]

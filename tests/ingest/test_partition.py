@@ -1,9 +1,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_caches import a_sequence
 
+from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import ConfigError
-from skelemo.ingest.partition import Partition, parse_partition, take_partition
+from skelemo.ingest.partition import Partition, other_partitions, parse_partition, take_partition
 
 
 @given(st.lists(st.integers(0, 5000), max_size=60), st.integers(1, 12))
@@ -29,3 +31,19 @@ def test_a_part_is_parsed_from_two_numbers():
 def test_invalid_parts_are_refused_with_an_example(text):
     with pytest.raises(ConfigError, match=r"3/8|expected 1/"):
         parse_partition(text)
+
+
+def test_partitions_of_another_source_are_not_compared(tmp_path):
+    headers = {name: Header("body_25", origin=origin) for name, origin in {
+        "mine": {"source": "in", "partition of": "5 recordings (aaaa)"},
+        "same": {"source": "in", "partition of": "5 recordings (aaaa)"},
+        "less": {"source": "in", "partition of": "4 recordings (bbbb)"},
+        "else": {"source": "other", "partition of": "9 recordings (cccc)"},
+        "whole": {"source": "in"},
+    }.items()}  # fmt: skip
+    for name in ("same", "else", "whole"):
+        write_shard(tmp_path, headers[name], [a_sequence(name, labels={})])
+    assert other_partitions(tmp_path, headers["mine"]) == []
+    write_shard(tmp_path, headers["less"], [a_sequence("less", labels={})])
+    (note,) = other_partitions(tmp_path, headers["mine"])
+    assert "other partitions are of 4 recordings (bbbb), this one of 5 recordings (aaaa)" in note

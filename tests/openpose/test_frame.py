@@ -331,3 +331,14 @@ def test_rows_match_an_independent_reading(people: list[dict[str, list[float]]])
             expected.append([n for part in PARTS for n in row[part]])
     found = read(frame(*(person(**someone) for someone in people)))
     assert np.array_equal(found.reshape(-1, 411), np.array(expected, np.float32).reshape(-1, 411))
+
+
+def test_rows_that_were_taken_leave_no_identity_behind() -> None:
+    rows = Rows(layout("body_25"))
+    rows.add(frame(person(pose=points(25)) | {"person_id": [7]}))
+    assert rows.identity().tolist() == [7]
+    points_taken, counts = rows.take()
+    assert (len(points_taken), list(counts)) == (1, [75])
+    rows.add(frame(person(pose=points(25)), person(pose=points(25))))
+    assert rows.identity() is None
+    assert rows.array().shape == (2, 25, 3)

@@ -343,3 +343,12 @@ def test_clear_fractions_are_never_pixels_whatever_the_other_recordings_are(tmp_
     assert read(tmp_path / "b", {0: share}, prior=Guess(scale="signed")).scale == "signed"
     corner = frame(person(pose=[0.5, 0.25, 0.9] * 3 + [0.0] * 66))
     assert read(tmp_path / "c", {0: corner}, prior=Guess(scale="pixels")).scale == "pixels"
+
+
+def test_an_unreadable_file_is_not_reported_as_kept(tmp_path: Path) -> None:
+    odd = frame(person(pose=points(18), face=["x"] * 210))
+    people = read(tmp_path, {0: frame(person(pose=points(25))), 1: frame(person(pose=points(25))), 2: odd})
+    (problem,) = people.problems
+    assert "COCO_18 bodies" in problem.reason
+    assert not problem.kept
+    assert people.number.tolist() == [0, 1]

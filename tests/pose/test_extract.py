@@ -159,6 +159,7 @@ INFO = {
     '{"width": -1, "height": 480, "fps": NaN}': NO_INFO,
     '{"width": 640, "height": 480, "fps": 1e99}': VideoInfo(640, 480, 0.0),
     '{"width": true, "height": 480, "fps": true}': NO_INFO,
+    '{"width": 640, "height": 0, "fps": -5}': NO_INFO,
 }
 
 
