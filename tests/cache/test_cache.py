@@ -255,3 +255,15 @@ def test_the_hash_depends_on_every_head(tmp_path):
     assert len(hashes) == 3
     other = a_cache(tmp_path / "d", sequence, header=Header("body_25", HEADS[::-1]))
     assert open_cache(other).hash in hashes, "their order does not matter"
+
+
+def test_classes_beside_shares_become_shares_and_stay_unlabeled_without_a_class(tmp_path):
+    shares, nan = [[0.5, 0.25, 0.25], [0, 0, 1]], float("nan")
+    a_cache(tmp_path, a_sequence("a", 3, labels={"expression": np.array([1, -1, 0], np.int16)}))
+    a_cache(tmp_path, a_sequence("b", 2, labels={"expression": np.array(shares, np.float32)}))
+    cache = open_cache(tmp_path)
+    assert cache.shares == {"expression"}
+    expected = [[0, 1, 0], [nan, nan, nan], [1, 0, 0], *shares]
+    np.testing.assert_array_equal(cache.read().expression, np.array(expected, np.float32))
+    assert np.isnan(cache.read().labels["va"]).all()
+    assert cache.counts.labels["expression"].tolist() == [[2, 1, 1, 0], [2, 1, 0, 1]]
