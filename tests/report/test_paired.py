@@ -55,6 +55,22 @@ def test_a_difference_has_the_interval_of_a_bootstrap_of_both_runs_together(runs
     assert found.groups == 12
 
 
+def test_the_p_value_is_two_sided(runs: list[Path]) -> None:
+    one, other = (read_run(path).windows.astype({"expression": str, "expression_predicted": str}) for path in runs[:2])
+    ahead = sum(
+        sign * (table["expression"] == table["expression_predicted"]).to_numpy(int)
+        for sign, table in ((1, one), (-1, other))
+    )
+    by_person = np.bincount(pd.factorize(one["subject"].astype(object))[0], ahead)
+    for first, second, sign in ((one, other, 1), (other, one, -1)):
+        found = paired_difference(first, second, EXPRESSION, "accuracy")
+        rng = np.random.default_rng(0)
+        drawn = np.array([sign * by_person[rng.integers(12, size=12)].sum() for _ in range(RESAMPLES)])
+        assert found.value == pytest.approx(sign * ahead.mean())
+        assert found.p == pytest.approx(2 * np.mean(drawn * found.value <= 0))
+        assert 0.05 < found.p < 1
+
+
 def test_a_run_does_not_differ_from_itself(runs: list[Path]) -> None:
     table = read_run(runs[0]).windows
     for head, figure in ((EXPRESSION, "macro_f1"), (VA, "ccc_mean")):
