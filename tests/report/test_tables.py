@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 
 from skelemo.report import tables
-from skelemo.report.describe import choices, data_name, groups_by, parts_of, setting_text
+from skelemo.report.describe import (
+    choices,
+    data_name,
+    figure_of_output,
+    figures_of,
+    groups_by,
+    head_title,
+    parts_of,
+    setting_text,
+)
+from skelemo.report.overview import figures_by_output
 from skelemo.runs.folder import Run, read_run
-from skelemo.targets import EXPRESSION
+from skelemo.targets import AU, EXPRESSION, VA, Head
 
 Make = Callable[..., Run]
 
@@ -128,6 +138,28 @@ def test_data_are_named_by_their_folders(run: Make, caches: object, name: str) -
     one = run(heads=["va"])
     one.environment["data"]["caches"] = caches
     assert data_name(one) == name
+
+
+def test_heads_of_many_outputs_show_means_and_their_size() -> None:
+    one, two, many = (Head("au", "flags", AU.outputs[:number]) for number in (1, 2, 12))
+    assert [figure_of_output(head, "f1", "AU1") for head in (one, two)] == ["f1_mean", "f1_AU1"]
+    assert list(figures_of(one)) == ["f1_mean", "flag_auc_mean"]
+    assert list(figures_of(two)) == ["f1_mean", "f1_AU1", "f1_AU2", "flag_auc_mean", "flag_auc_AU1", "flag_auc_AU2"]
+    assert list(figures_of(many)) == ["f1_mean", "flag_auc_mean"]
+    assert figures_of(one)["f1_mean"] == "F1"
+    assert figures_of(many)["f1_mean"] == "mean F1"
+    assert next(iter(figures_of(EXPRESSION))) == "macro_f1", "the main one first, however many classes there are"
+    assert [head_title(head) for head in (VA, many, EXPRESSION)] == [
+        "valence and arousal",
+        "au (12 flags)",
+        "expression (7 classes)",
+    ]
+    whole, single = figures_by_output(two)
+    assert (list(whole), list(single)) == (
+        ["f1_mean", "flag_auc_mean"],
+        ["f1_AU1", "f1_AU2", "flag_auc_AU1", "flag_auc_AU2"],
+    )
+    assert figures_by_output(EXPRESSION)[1] == {}
 
 
 def test_choices_of_parts_and_calibration_are_described_with_their_errors(run: Make) -> None:
