@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
 from skelemo.report import page, tables
 from skelemo.report.comparison import compare
-from skelemo.runs.folder import UnfinishedError, read_run, write_json
+from skelemo.runs.folder import UnfinishedError, read_run, training_folders, write_json
 from skelemo.runs.predictions import read_predictions, write_predictions
 from skelemo.targets import EXPRESSION, VA
 
@@ -43,6 +44,22 @@ def test_a_k_fold_run_gathers_the_curves_of_its_folds(tmp_path: Path, run_folder
     found = read_run(run_folder(tmp_path / "k", folds=11, subjects=1, videos=1, frames=2, epochs=3))
     assert found.metrics["fold"].unique().tolist() == list(range(1, 12))  # and not 1, 10, 11, 2
     assert len(found.metrics) == 33
+
+
+def test_folds_keep_their_numbers_and_seeds_are_counted(tmp_path: Path, run_folder: RunFolder) -> None:
+    folds = run_folder(tmp_path / "k", folds=3, subjects=1, videos=1, frames=2, epochs=3)
+    shutil.rmtree(folds / "fold_1")
+    (folds / "fold_10x").mkdir()
+    assert read_run(folds).metrics["fold"].unique().tolist() == [2, 3]
+    assert [folder.name for folder in training_folders(folds)] == ["fold_2", "fold_3"]
+    seeds = run_folder(tmp_path / "s", subjects=1, videos=1, frames=2, epochs=3)
+    for seed in (10, 9):
+        shutil.copytree(folds / "fold_2", seeds / f"seed_{seed}")
+    assert [folder.name for folder in training_folders(seeds)] == ["seed_9", "seed_10"]
+    assert read_run(seeds).metrics["fold"].unique().tolist() == [1, 2]
+    shutil.copytree(seeds / "seed_9", folds / "fold_3" / "seed_9")
+    assert training_folders(folds) == [folds / "fold_2", folds / "fold_3" / "seed_9"]
+    assert training_folders(tmp_path) == [tmp_path]
 
 
 def test_epochs_whose_figures_stand_in_separate_rows_are_merged(run: Path) -> None:
