@@ -147,6 +147,23 @@ def test_affwild2_rows_have_the_acted_emotion(folder):
     assert sum(s is not None for s in labeled) > len(labeled) / 2
 
 
+def test_affwild2_rows_have_valence_and_arousal_in_this_order_and_half_of_the_videos_a_row_more(folder):
+    extra = []
+    for number in range(PLAN.long):
+        clip = long_clip(PLAN.cast, number, PLAN.frames)
+        for role in clip.roles:
+            suffix = f"_{role.side}" if role.side else ""
+            (path,) = folder.glob(f"affwild2/VA_Set/*/{clip.name}{suffix}.txt")
+            rows = np.loadtxt(path, delimiter=",", skiprows=1)
+            expected = np.column_stack([role.valence, role.arousal])
+            extra.append(len(rows) - len(expected))
+            rows = rows[: len(expected)]
+            labeled = (rows != -5).all(1)
+            assert labeled.any()
+            np.testing.assert_allclose(rows[labeled], expected[labeled], rtol=6e-3, atol=1e-6)
+    assert {*extra} == {0, 1}
+
+
 def test_dfew_folds_partition_clips_by_subject(folder):
     with open(folder / "truth" / "dfew" / "clips.csv", encoding="utf-8") as file:
         clips = {int(row["video"]): row for row in csv.DictReader(file)}
