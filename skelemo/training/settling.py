@@ -101,8 +101,6 @@ def draw_split(config: Config, data: Data) -> tuple[Config, Split]:
         before, theirs = _labeled(uncorrected, heads)
         gained = ~np.isin(labeled, before)
         labeled, strata = np.append(before, labeled[gained]), np.append(theirs, strata[gained])
-        order = labeled.argsort()
-        labeled, strata = labeled[order], strata[order]
     if not len(labeled):
         raise ConfigError(f"no frame of {', '.join(config.data)} has a label for the head {config.head!r}")
     sequences = corpus.sequences.iloc[labeled]

@@ -107,6 +107,13 @@ def test_a_last_batch_of_one_window_is_left_out_of_training_alone(corpus, count,
         assert len(loader) == len(expected)
 
 
+@pytest.mark.parametrize(("count", "processes", "kept"), [(35, 2, False), (36, 2, True), (37, 3, False), (38, 3, True)])
+def test_a_last_batch_without_two_windows_for_each_process_is_left_out(corpus, count, processes, kept):
+    loader = batches(corpus, count, 32, seed=4, process=(processes - 1, processes))
+    assert len(loader) == len(list(loader)) == 1 + kept
+    assert all(len(batch["row"]) >= 2 for batch in loader)
+
+
 def test_over_epochs_no_window_is_always_left_out(corpus):
     assert {row for epoch in range(30) for row in rows(batches(corpus, 9, 4, seed=epoch))} == set(range(9))
 

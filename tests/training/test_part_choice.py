@@ -13,6 +13,7 @@ from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError
+from skelemo.preprocess import Preparation
 from skelemo.report.describe import choices
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
@@ -128,6 +129,15 @@ def test_the_probe_is_ridge_regression_in_the_kernel_of_the_parts(tmp_path):
     for subject in np.unique(corpus.sequences["subject"]):
         mine = corpus.sequences["subject"].to_numpy()[corpus.sequence(targets.row)] == subject
         assert len(np.unique(probe.fold[mine])) == 1
+
+
+def test_the_probe_of_an_image_network_sees_normalized_keypoints(tmp_path):
+    cache = open_cache(a_folder(tmp_path / "cache", clips=24))
+    losses = []
+    for coordinates in ("parts", "frame"):
+        corpus = load_corpus(cache, Preparation(coordinates, "window"))
+        losses.append(probing(np.arange(24))(corpus).losses(("body_25", "hand_left_21")))
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_a_run_sees_the_chosen_parts_and_says_how_they_were_chosen(tmp_path):

@@ -1,5 +1,7 @@
 """What a training takes from its data: heads, strata of the split, windows by subset, sampling weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from skelemo.data.windows import Targets
 from skelemo.targets import VA, Head
 from skelemo.training.config import load_config
 from skelemo.training.job import Job, balance_of
-from skelemo.training.settling import draw_split, read_data, settle_heads
+from skelemo.training.settling import Data, draw_split, read_data, settle_heads
 
 UNITS = Head("units", "flags", ("AU1", "AU2"))
 CPU = torch.device("cpu")
@@ -56,6 +58,17 @@ def test_flags_are_stratified_by_the_first(config, tmp_path):
         settings = config(head="units", split="kfold:3", validation=0, split_seed=seed)
         _, split = draw_split(settings, read_data(settings, cache, None))
         assert [sum(name[1:3] < "03" for name in fold.test) for fold in split.folds] == [1, 1, 1]
+
+
+def test_a_clip_that_only_a_correction_labels_joins_the_split(config, tmp_path):
+    before = load_corpus(rated(tmp_path, [*np.linspace(-0.8, 0.8, 8), np.nan]))
+    after = replace(before, labels={name: values.clone() for name, values in before.labels.items()})
+    after.labels["va"][-4:] = 0.5  # the last clip
+    after.labels["va"][:4] = torch.nan  # the first clip has lost its label, but not its place
+    settings = config(head="va", split="holdout:0.25", validation=0)
+    _, split = draw_split(settings, Data(after, before, {}))
+    (fold,) = split.folds
+    assert sorted(fold.train + fold.test) == sorted(before.sequences["id"])
 
 
 def test_only_the_test_subset_is_never_thinned(config, cache):
