@@ -11,6 +11,7 @@ from recordings import find_recordings
 from skelemo.errors import ConfigError
 from skelemo.openpose.people import read_people
 from skelemo.render import VIEWS, SkeletonRenderer
+from skelemo.render.over import draw_over
 from skelemo.simulate import simulate
 from skelemo.skeleton import BODY_25, FACE_70, layout
 
@@ -309,6 +310,30 @@ def test_fixed_shapes_are_wide_enough_for_every_stroke(monkeypatch):
         for frame in ((100, 60), (300, 900), (4096, 2160)):
             SkeletonRenderer(BOTH, size)(wild, torch.tensor(frame))
     assert all(length <= bound for length, bound in longest)
+
+
+def test_an_overlay_is_openposes_drawing_at_85_percent():
+    body, video = a_cross(), torch.full((1, 480, 640, 3), 100, dtype=torch.uint8)
+    picture = drawn(body, BODY, 640, 480).astype(float)
+    draw_over(video, torch.from_numpy(body)[None], BODY)
+    padded = np.pad(picture, ((2, 2), (2, 2), (0, 0)))
+    around = np.stack([padded[y : y + 480, x : x + 640] for y in range(5) for x in range(5)])
+    within, outside = (around == picture).all((0, 3)) & picture.any(-1), ~around.any((0, 3))
+    assert min(within.sum(), outside.sum()) > 200
+    found = video[0].numpy()
+    np.testing.assert_allclose(found[within], 0.85 * picture[within] + 15, atol=3)
+    assert (found[outside] == 100).all()
+
+
+def test_an_overlay_without_a_person_in_the_picture_changes_nothing():
+    nobody, away = np.zeros((25, 3), np.float32), a_cross()
+    away[:, 0] += 3000 * (away[:, 2] > 0)
+    broken = np.full((25, 3), np.nan, np.float32)
+    video = torch.randint(0, 256, (3, 480, 640, 3), dtype=torch.uint8)
+    before = video.clone()
+    for points in (nobody, away, broken):
+        draw_over(video, torch.from_numpy(points).expand(3, -1, -1), BODY)
+    assert torch.equal(video, before)
 
 
 def test_what_cannot_be_drawn_is_refused():

@@ -83,6 +83,19 @@ def test_order_and_augmentation_have_streams_of_their_own(corpus):
     assert plain == noisy
 
 
+def test_augmentation_does_not_repeat_the_random_numbers_of_the_order(corpus, monkeypatch):
+    seeds = set()
+
+    def unchanged(points, settings, layout, generator, *, in_image):
+        seeds.add(generator.initial_seed())
+        return points
+
+    monkeypatch.setattr("skelemo.data.loader.augment", unchanged)
+    rows(batches(corpus, seed=5, augmentation=NOISE))
+    assert len(seeds) == 1
+    assert 5 not in seeds
+
+
 def test_nothing_is_changed_without_a_seed(corpus):
     for plain, asked in zip(batches(corpus), batches(corpus, augmentation=NOISE), strict=True):
         assert torch.equal(plain["keypoints"], asked["keypoints"])

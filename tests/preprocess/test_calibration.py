@@ -9,7 +9,7 @@ from small_caches import a_cache, a_sequence
 from torch.testing import assert_close
 
 from skelemo.cache.store import open_cache
-from skelemo.data.calibration import calibrated, people_of, standardized
+from skelemo.data.calibration import calibrated, people_of, source_of, standardized
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window
 from skelemo.errors import ConfigError
@@ -206,6 +206,19 @@ def test_other_data_are_given_ones_own_means_and_deviations_as_far_as_there_is_e
     assert_close(moved[0, 0, :2], expected)
     assert moved[0, 1].tolist() == [2, 2, 1], "without evidence nothing changes"
     assert moved[1, 1].tolist() == [0, 0, 0]
+
+
+def test_the_evidence_of_a_data_set_are_the_stills_that_show_each_point(tmp_path):
+    """A point in 4 and 31 frames of two videos is worth 1 + 3 / 30 and 1 + 30 / 30 stills."""
+    videos = [a_sequence(f"clip{n}", 31, seed=n) for n in range(2)]
+    for one, frames in zip(videos, (4, 31), strict=True):
+        one.keypoints[..., 2] = 1
+        one.keypoints[:, 7] = 0
+        one.keypoints[frames:, 5] = 0
+    found = source_of([load_corpus(open_cache(a_cache(tmp_path, *videos)))])
+    assert found[5, 4].item() == pytest.approx(1 + 3 / 30 + 2)
+    assert found[4, 4].item() == pytest.approx(2 + 2)
+    assert found[7].tolist() == [0] * 5
 
 
 @pytest.mark.parametrize("reference", ["clip", "window"])

@@ -114,6 +114,27 @@ def test_a_recording_is_prepared_as_inside_the_corpus(cache, coordinates):
         start += len(clip)
 
 
+@pytest.mark.parametrize("coordinates", ["parts", "frame"])
+@pytest.mark.parametrize("scale", ["unit", "signed"])
+def test_relative_coordinates_are_prepared_as_the_same_in_pixels(coordinates, scale):
+    """OpenPose's relative scales put 1 at the last pixel."""
+    pixels, size = torch.from_numpy(CLIPS[2].keypoints[:8])[None], torch.tensor([[1280.0, 720]])
+    share = pixels[..., :2] / torch.tensor([1279.0, 719])
+    places = share if scale == "unit" else 2 * share - 1
+    relative = torch.where(pixels[..., 2:] > 0, torch.cat([places, pixels[..., 2:]], -1), 0)
+    settings = Preparation(coordinates, "window", max_gap=2)
+    expected, mask = prepare(pixels, layout(), settings, size=size)
+    found, there = prepare(relative, layout(), settings, size=size, scale=scale)
+    assert_close(found, expected, atol=1e-4, rtol=0)
+    assert torch.equal(there, mask)
+
+
+def test_relative_coordinates_of_an_image_of_unknown_size_stay_as_they_are():
+    unit = torch.from_numpy(CLIPS[2].keypoints[:8] / np.float32([1280, 720, 1]))[None]
+    settings = Preparation("parts", "window")
+    assert_close(prepare(unit, layout(), settings, scale="unit")[0], prepare(unit, layout(), settings)[0])
+
+
 def test_missing_points_do_not_affect_predictions():
     points = torch.from_numpy(CLIPS[0].keypoints)[None]
     marred = torch.where(points[..., 2:] > 0, points, torch.tensor([torch.nan, 1e9, 0]))

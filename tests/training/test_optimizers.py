@@ -150,3 +150,18 @@ def test_a_warm_up_that_does_not_fit_is_refused() -> None:
         make_schedules(optimizer, 14, load_config(None, {"warmup": 20}))
     with pytest.raises(ConfigError, match="onecycle includes a warm-up"):
         make_schedules(optimizer, 14, load_config(None, {"warmup": 2, "schedule": "onecycle"}))
+
+
+def test_learned_weights_of_losses_are_not_decayed() -> None:
+    extra = nn.Parameter(torch.zeros(2))
+    groups = make_optimizer(nn.Linear(2, 2), load_config(None, {"weight_decay": 0.1}), [extra]).param_groups
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decay[id(extra)] == 0
+    assert max(decay.values()) == 0.1
+
+
+def test_sgd_has_nesterov_momentum() -> None:
+    for momentum in (0.9, 0.0):
+        config = load_config(None, {"optimizer": "sgd", "momentum": momentum})
+        (group, *_) = make_optimizer(nn.Linear(2, 2), config).param_groups
+        assert (group["momentum"], group["nesterov"]) == (momentum, momentum > 0)

@@ -19,7 +19,7 @@ from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.skeleton import layout
 from skelemo.targets import Head
-from skelemo.training.choice import Choice, Probe, choose_parts
+from skelemo.training.choice import Choice, Probe, Trial, choose_parts, standard_error
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
@@ -94,6 +94,15 @@ def test_nothing_but_the_training_sequences_is_looked_at(tmp_path):
     labels[later:] = 0
     other = replace(corpus, keypoints=keypoints, labels={"mood": labels})
     assert choose_parts(other, probing(train_rows)) == before
+
+
+def test_a_gain_counts_from_two_standard_errors_over_people():
+    """Gains of 1 and 3 of one person, 5 and none of another: mean 3, sums of residuals -2 and 2."""
+    gain, person = np.array([1.0, 3, 5, np.nan]), np.array([0, 0, 1, 1])
+    mean, deviation = standard_error(gain, person)
+    assert (mean, deviation) == (3, pytest.approx(np.sqrt((4 + 4) * 2 / 1) / 3))
+    assert Trial(("face_70",), 0.5, gain=2.1, deviation=1.0).better
+    assert not Trial(("face_70",), 0.5, gain=1.9, deviation=1.0).better
 
 
 def test_the_choice_is_the_same_for_the_same_seed(tmp_path, monkeypatch):
