@@ -53,7 +53,7 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return self.__getitems__([range(len(self))[index]])[0]
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
         """A batch of windows, as requested by a ``DataLoader``."""

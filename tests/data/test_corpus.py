@@ -178,6 +178,14 @@ def test_a_model_sees_the_parts_that_are_chosen(tmp_path):
     assert torch.equal(face.seen, (face.placed(rows)[..., 2] > 0).any(1))
 
 
+def test_parts_in_image_coordinates_share_the_image(tmp_path):
+    clips = [a_sequence(name, 4, points=95, width=640, height=480) for name in "ab"]
+    corpus = load_corpus(open_cache(a_cache(tmp_path, *clips, header=BODY_AND_FACE)), Preparation("frame"))
+    rows = torch.arange(8)
+    for name, where in corpus.layout.slices.items():
+        assert torch.equal(corpus.only([name]).placed(rows), corpus.placed(rows)[:, where])
+
+
 @pytest.mark.parametrize("reference", ["clip", "window"])
 def test_a_person_is_visible_in_a_part_by_its_confident_points(tmp_path, reference):
     one = a_sequence("one", 4, points=95)

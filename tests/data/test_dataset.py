@@ -1,5 +1,6 @@
 """Windows for training loops of one's own."""
 
+import numpy as np
 import pytest
 import torch
 from small_caches import a_cache, a_sequence
@@ -42,6 +43,14 @@ def test_only_the_chosen_sequences_have_windows(corpus):
     assert len(windows) > 0
     with pytest.raises(IndexError):
         windows[len(windows)]
+
+
+def test_windows_without_a_visible_person_or_a_label_are_left_out(tmp_path):
+    hidden = a_sequence("a", 6)
+    hidden.keypoints[2:4] = 0
+    corpus = load_corpus(open_cache(a_cache(tmp_path, hidden, a_sequence("b", 3, expression=np.array([0, -1, 1])))))
+    assert WindowDataset(corpus, heads=["expression"]).rows.tolist() == [0, 1, 4, 5, 6, 8]
+    assert WindowDataset(corpus, every=2).rows.tolist() == [0, 4, 6, 8]
 
 
 def test_an_unknown_head_is_refused(corpus):

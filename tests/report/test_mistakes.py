@@ -68,6 +68,15 @@ def test_a_clip_has_the_recorded_keypoints_around_the_mistake(tmp_path):
     assert second.numbers.tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("frame", "first"), [(3, 0), (195, 200 - CLIP_FRAMES)])
+def test_a_clip_at_either_end_of_a_recording_is_as_long_as_any(tmp_path, frame, first):
+    corpus = corpus_of(tmp_path / "cache", a_sequence("long", 200, points=95))
+    table = pd.DataFrame({"fold": [1], "sequence": "long", "frame": frame, "va_valence": 0.5, "va_arousal": 0.5,
+                          "va_valence_predicted": 0.0, "va_arousal_predicted": 0.0})  # fmt: skip
+    (found,) = find_mistakes(corpus, table, [VA], 1)
+    assert found.numbers.tolist() == list(range(first, first + CLIP_FRAMES))
+
+
 def test_windows_are_grouped_by_missing_and_visible_points(tmp_path):
     keypoints = np.full((4, 95, 3), 50, np.float32)
     keypoints[..., 2] = 1
