@@ -208,6 +208,15 @@ def test_other_data_are_given_ones_own_means_and_deviations_as_far_as_there_is_e
     assert moved[1, 1].tolist() == [0, 0, 0]
 
 
+def test_a_point_that_does_not_move_in_either_data_set_keeps_its_scale():
+    """Its mean goes the usual way: from 4 half way to 0, so that 5 becomes 3."""
+    still, moving = torch.tensor([[0.0, 0, 0, 0]]), torch.tensor([[4.0, 4, 2, 2]])
+    factor, offset = standardizing(still.double(), moving.double(), torch.tensor([20.0]))
+    assert (factor.tolist(), offset.tolist()) == ([[1, 1]], [[-2, -2]])
+    factor, _ = standardizing(moving.double(), still.double(), torch.tensor([20.0]))
+    assert factor.tolist() == [[1, 1]]
+
+
 def test_the_evidence_of_a_data_set_are_the_stills_that_show_each_point(tmp_path):
     """A point in 4 and 31 frames of two videos is worth 1 + 3 / 30 and 1 + 30 / 30 stills."""
     videos = [a_sequence(f"clip{n}", 31, seed=n) for n in range(2)]

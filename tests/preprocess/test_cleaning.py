@@ -78,6 +78,28 @@ def test_points_are_smoothed_as_by_hand(seed, window):
     np.testing.assert_allclose(smooth(*frames, window), smoothed_by_hand(*frames, window), rtol=1e-5)
 
 
+def some_windows(seed, windows=8, length=12):
+    """Windows of one length each, with gaps in their numbers."""
+    rng = np.random.default_rng(seed)
+    number = np.cumsum(rng.integers(1, 4, (windows, length)), 1)
+    keypoints = rng.uniform(1, 100, (windows * length, 4, 3)).astype(np.float32)
+    keypoints[rng.random(keypoints.shape[:2]) < 0.5] = 0
+    return keypoints, np.repeat(np.arange(windows), length), number
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("reach", [1, 2, 5, 1000])
+def test_windows_are_cleaned_as_clips_by_hand(seed, reach):
+    keypoints, sequence, number = some_windows(seed)
+    windows, flat = Clips.windows(torch.from_numpy(number)), number.flatten()
+    filled = cleaning.fill_gaps(torch.from_numpy(keypoints), windows, reach).numpy()
+    np.testing.assert_allclose(filled, filled_by_hand(keypoints, sequence, flat, reach), rtol=1e-5)
+    smoothed = cleaning.smooth(torch.from_numpy(keypoints), windows, min(reach, 99)).numpy()
+    np.testing.assert_allclose(smoothed, smoothed_by_hand(keypoints, sequence, flat, min(reach, 99)), rtol=1e-5)
+    held = cleaning.fill_gaps(torch.from_numpy(keypoints), windows, reach, causal=True).numpy()
+    np.testing.assert_array_equal(held, fill_gaps(keypoints, sequence, flat, reach, causal=True))
+
+
 @pytest.mark.parametrize(("max_gap", "filled"), [(2, False), (3, True)])
 def test_a_gap_is_measured_in_frame_numbers(max_gap, filled):
     keypoints = np.array([[[0, 0, 0.9]], [[0, 0, 0]], [[4, 8, 0.5]]], np.float32)

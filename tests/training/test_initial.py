@@ -67,6 +67,12 @@ def test_initialization_from_the_test_data_is_refused(config, tmp_path, first):
     assert learned(tmp_path / "run")["sha256"] >= learned(first)["sha256"]
 
 
+def test_what_chose_the_initial_model_must_not_be_tested(config, tmp_path, first):
+    scored = config(**SMALL, split="given", given_validation="score", validation=0, init=str(first), head="va")
+    with pytest.raises(ConfigError, match="in the test subset here"):
+        train(scored, tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
