@@ -118,6 +118,7 @@ def test_the_test_subset_is_erased_before_anything_is_trained(tmp_path, cache):
     for row in corpus.sequences.itertuples():
         here = slice(row.start, row.start + row.length)
         assert (labels[here] >= 0).all() == seen[here].all() == (row.id in left)
+        assert corpus.keypoints[here].any() == (row.id in left)
 
 
 def test_the_grid_tries_every_combination_once(tmp_path, cache):
