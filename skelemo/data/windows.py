@@ -21,7 +21,7 @@ from skelemo.targets import Head
 
 @dataclass(frozen=True)
 class Targets:
-    """Windows of one subset: target rows ``row [W]``, and labels ``[W]`` or ``[W, K]`` by head."""
+    """Windows of one subset: increasing target rows ``row [W]``, and labels ``[W]`` or ``[W, K]`` by head."""
 
     row: np.ndarray
     labels: Mapping[str, np.ndarray]

@@ -167,8 +167,6 @@ def prepare(
     flat = torch.where(there & (flat[..., 2:] > 0), flat, 0)
     size = flat.new_zeros(batch, 2) if size is None else size.float()
     if scale != "pixels":
-        known = (size > 0).all(-1, keepdim=True)
-        size = torch.where(known, size, 1)
         units = torch.full_like(clips.sequence, SCALES.index(scale))
         flat = to_pixels(flat, size.repeat_interleave(frames, 0), units)
     flat = torch.where(there, clean(flat, clips, settings), 0)

@@ -156,10 +156,9 @@ def _flips(job: "Job", windows: Targets | None, model: nn.Module) -> bool:
 
 def _smoothing(job: "Job", windows: Targets, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """The best smoothing widths on the validation subset, except for heads that label whole clips."""
-    order = np.argsort(windows.row)  # by sequence and frame
-    key = job.corpus.key.cpu().numpy()[windows.row[order]]
+    key = job.corpus.key.cpu().numpy()[windows.row]
     return {
-        head.name: choose_width(head, windows.labels[head.name][order], outputs[head.name][order], key)
+        head.name: choose_width(head, windows.labels[head.name], outputs[head.name], key)
         for head in job.heads
         if not labeled_as_clips(job.corpus, head)
     }

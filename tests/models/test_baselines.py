@@ -175,6 +175,20 @@ def test_torch_predicts_what_scikit_learn_fitted(name):
 
 
 @pytest.mark.parametrize("name", BASELINES)
+def test_two_classes_have_the_probabilities_of_scikit_learn(name):
+    points, mask, labels = people(90)
+    labels["expression"][labels["expression"] == 2] = 0
+    model = create(name, layout_name="body_25", heads=(EXPRESSION,), **SMALL.get(name, {}))
+    model.fit([(points, mask)], labels, np.arange(90), mirror=False, seed=3)
+    asked, seen, _ = people(40, seed=1)
+    rows, others = features(points, mask).numpy().astype(np.float64), features(asked, seen).numpy().astype(np.float64)
+    expected, *_ = by_scikit_learn(name, rows, labels, others)
+    shares = probabilities(EXPRESSION, model(asked, seen)["expression"])
+    np.testing.assert_allclose(shares[:, [0, 5]], expected, atol=2e-4)
+    assert not shares[:, [1, 2, 3, 4, 6]].any()
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_learns(name):
     model = fitted(name, 600, **{"logistic": {"c": 1.0}, "lda": {"shrinkage": 0.01}}.get(name, {}))
     points, mask, labels = people(100, seed=2)

@@ -105,6 +105,27 @@ def test_a_body_hangs_at_its_neck_about_a_torso_long():
     assert_allclose(out[:, BODY.index("body_25.RHip"), :2], (keypoints[:, 9, :2] - (300, 200)) / 100, atol=1e-4)
 
 
+def test_shoulders_in_profile_hardly_shrink_the_unit():
+    """Neck to nose, with weight 2, says 100; the shoulders say 10: the power mean is 90, the plain one 70."""
+    keypoints = np.zeros((1, 25, 3), np.float32)
+    for name, x, y in (("Nose", 300, 150), ("Neck", 300, 200), ("RShoulder", 296, 200), ("LShoulder", 304, 200)):
+        keypoints[0, BODY.index(f"body_25.{name}")] = x, y, 1
+    unit = ((2 * 100**4 + 10**4) / 3) ** 0.25
+    assert_allclose(normal(keypoints, BODY)[0, BODY.index("body_25.Nose"), :2], (0, -50 / unit), atol=1e-6)
+
+
+def test_a_face_whose_level_is_hidden_takes_the_turn_of_the_others_and_keeps_its_size():
+    """Level in one frame and turned by 90° in the other: the third, without its left eye, is turned by 45°."""
+    still = a_person(frames=1, where=FACE)[0]
+    frames = np.stack([still, rolled(still[None], 90)[0], rolled(still[None], 45)[0]])
+    frames[2, 42:48] = 0
+    out = normal(frames, FACE)
+    rest = [index for index in range(70) if not 42 <= index < 48]
+    spread = [out[frame, rest, :2] - out[frame, 27, :2] for frame in range(3)]
+    assert_allclose(spread[1], spread[0], atol=1e-4)
+    assert_allclose(spread[2], spread[0], atol=1e-4)
+
+
 def test_a_hand_is_measured_from_wrist_to_middle_knuckle():
     out = normal(a_person())[:, FULL.slices["hand_right_21"]]
     assert_allclose(out[:, 0, :2], 0, atol=1e-6)

@@ -18,6 +18,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
+from skelemo.runs.mistakes import read_mistakes
 from skelemo.runs.model_file import read_model
 from skelemo.targets import Head
 from skelemo.training import fold, job, predicting
@@ -34,6 +35,8 @@ def test_a_run_folder_is_complete_and_only_checkpoints_are_pickled(config, tmp_p
                      "checkpoints", "predictions.parquet", "mistakes.safetensors", "importance.csv",
                      "scores.json"}  # fmt: skip
     assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 3
+    tested = json.loads((tmp_path / "run" / "splits.json").read_text())["folds"][0]["test"]
+    assert {mistake.sequence for mistake in read_mistakes(tmp_path / "run")} <= set(tested)
     assert json.loads((tmp_path / "run" / "model.json").read_text())["heads"][0]["outputs"] == [
         "happiness",
         "sadness",
