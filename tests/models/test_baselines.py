@@ -238,6 +238,18 @@ def test_learning_both_ways_round_doubles_the_windows():
     )
 
 
+def test_a_flipped_window_has_the_label_of_its_original():
+    points, mask, labels = people(90)
+    twice = {head: np.concatenate([values, values]) for head, values in labels.items()}
+    both = [(points, mask), (mirrored(points, BODY), mask)]
+    models = [create("logistic", layout_name="body_25", heads=(EXPRESSION, VA, AU)) for _ in range(2)]
+    models[0].fit(both[:1], labels, np.arange(90), mirror=True, seed=0)
+    models[1].fit(both, twice, np.tile(np.arange(90), 2), mirror=False, seed=0)
+    first, second = (model(points, mask) for model in models)
+    for head in first:
+        torch.testing.assert_close(first[head], second[head])
+
+
 def test_unknown_baselines_and_settings_are_refused():
     usual = {"balanced": False, "streams": ("joint",), "rescale": False}
     assert entry("logistic").settings == {"c": 0.03, **usual}

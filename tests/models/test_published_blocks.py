@@ -99,20 +99,24 @@ def published_ctrgcn(x: Tensor, unit: nn.Module) -> Tensor:
     return torch.relu(norm(total, unit.norm) + shortcut(x, unit.shortcut))
 
 
-@pytest.mark.parametrize(("name", "published"), [("stgcnpp", published_stgcnpp), ("ctrgcn", published_ctrgcn)])
-def test_every_block_computes_what_was_published(name, published):
+def a_network(name: str, **settings: object) -> tuple[nn.Module, Tensor, Tensor, Frames]:
+    """A network with three blocks and random weights, an input as ``[N, C, T, V]`` and as rows of frames."""
     torch.manual_seed(0)
-    settings = {"group": 1} if name == "ctrgcn" else {}
     model = entry(name).function(Spec(COCO, (EXPRESSION,), 8), widths=(12, 12, 18), **settings)
     for key, value in [*model.named_parameters(), *model.named_buffers()]:
         if "running_var" in key:
             nn.init.uniform_(value, 0.5, 2)
         elif "adjacency" not in key and value.is_floating_point():
             nn.init.normal_(value, std=0.3)
-    model.eval()
     x = torch.randn(2, 3, 8, 18)
     frames = Frames.of(torch.ones(2, 8, dtype=torch.bool), training=False)
     rows = frames.pack(x.permute(0, 2, 3, 1))
+    return model.eval(), x, rows, frames
+
+
+@pytest.mark.parametrize(("name", "published"), [("stgcnpp", published_stgcnpp), ("ctrgcn", published_ctrgcn)])
+def test_every_block_computes_what_was_published(name, published):
+    model, x, rows, frames = a_network(name, **({"group": 1} if name == "ctrgcn" else {}))
     with torch.no_grad():
         for number, block in enumerate(model.blocks):
             stride = 2 if number == 2 else 1
@@ -141,3 +145,19 @@ def test_a_readout_weighs_every_joint_by_itself(name):
     clips = torch.stack([frames[0].mean(0), frames[1, :3].mean(0)])
     head = model.heads.expression_head
     torch.testing.assert_close(answer, clips @ head.weight.T + head.bias, atol=1e-5, rtol=1e-4)
+
+
+def test_every_block_of_st_gcn_computes_what_was_published():
+    """``st_gcn`` of the published code: graph convolution, ReLU, convolution over time, batch norm, residual, ReLU."""
+    model, x, rows, frames = a_network("stgcn", kernel=5)
+    with torch.no_grad():
+        for number, block in enumerate(model.blocks):
+            stride, graph = (2 if number == 2 else 1), block.graph
+            gathered = torch.einsum("nctv,kvw->nkctw", x, graph.adjacency * graph.importance).flatten(1, 2)
+            moved = F.conv2d(torch.relu(linear_norm(gathered, graph.mix)), block.time.weight, block.time.bias,
+                             (stride, 1), (2, 0))  # fmt: skip
+            out = norm(moved, block.norm)
+            x = torch.relu(out if number == 0 else out + shortcut(x, block.shortcut, stride))
+            rows, frames = block(rows, frames)
+            torch.testing.assert_close(frames.spread(rows).permute(0, 3, 1, 2), x, atol=2e-5, rtol=1e-4)
+            assert float(x.std()) > 0.05
