@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from skelemo.targets import VA, Head
 from skelemo.training.config import load_config
-from skelemo.training.losses import Context
+from skelemo.training.losses import Context, batch_ccc
 from skelemo.training.module import Training
 
 MOOD = Head("mood", "classes", ("a", "b"))
@@ -59,3 +60,24 @@ def test_mixup_mixes_points_that_both_windows_show_and_both_losses(monkeypatch):
     mixed = torch.tensor([[1.5, 3.0], [3.0, 6.0], [0.0, 0.0]])  # the second and third are with a missing point
     own, others = ((mixed - wanted).square().mean() for wanted in (labels, labels[[1, 2, 0]]))
     torch.testing.assert_close(found, 0.75 * own + 0.25 * others)
+
+
+def test_the_validation_score_is_the_mean_of_the_heads_main_metrics(monkeypatch):
+    """Over all windows, not by batch; the loss is unweighted."""
+    trained, logged = task(VA, MOOD, loss_weighting="learned"), {}
+    monkeypatch.setattr(trained, "log_dict", logged.update)
+    generator = torch.Generator().manual_seed(0)
+    outputs = {"va": torch.rand(8, 2, generator=generator), "mood": torch.randn(8, 2, generator=generator)}
+    labels = {"va": torch.rand(8, 2, generator=generator), "mood": torch.tensor([0, 1, 1, 0, 0, 1, 0, -1])}
+    for rows in (slice(0, 3), slice(3, 8)):
+        pair = tuple({name: values[rows] for name, values in side.items()} for side in (outputs, labels))
+        trained._outputs.append(pair)
+    trained.on_validation_epoch_end()
+    known = labels["mood"] >= 0
+    f1 = f1_score(labels["mood"][known], outputs["mood"][known].argmax(1), average="macro")
+    ccc = float(batch_ccc(outputs["va"], labels["va"], torch.ones(8, 2, dtype=torch.bool)).mean())
+    assert logged["validation_mood_macro_f1"] == pytest.approx(f1)
+    assert logged["validation_va_ccc_mean"] == pytest.approx(ccc, abs=1e-5)
+    assert logged["validation_score"] == pytest.approx((f1 + ccc) / 2, abs=1e-5)
+    assert logged["validation_loss"] == pytest.approx(float(trained._loss(outputs, labels, weighted=False)))
+    assert not trained._outputs

@@ -16,7 +16,7 @@ from skelemo.errors import ConfigError
 from skelemo.runs.folder import read_run
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
-from skelemo.training.processes import join_processes
+from skelemo.training.processes import join_processes, options, own_device, rank
 
 
 def test_two_processes_have_the_losses_scores_and_predictions_of_one(config, tmp_path):
@@ -87,3 +87,36 @@ def test_a_baseline_takes_one_process(monkeypatch):
     monkeypatch.delenv("SKELEMO_DEVICES", raising=False)
     with pytest.raises(ConfigError, match=r"^svm is fitted in one process: omit --devices and --nodes$"):
         join_processes(load_config(None, {"arch": "svm", "device": "cpu", "devices": 2}))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 0),
+        ({"RANK": "5", "SLURM_PROCID": "7"}, 5),
+        ({"SLURM_PROCID": "7"}, 7),
+        ({"NODE_RANK": "2", "LOCAL_RANK": "1"}, 2 * 3 + 1),  # of three devices each
+    ],
+)
+def test_a_process_knows_its_rank_from_its_environment(monkeypatch, environment, expected):
+    for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SKELEMO_DEVICES", "3")
+    assert rank() == expected
+    monkeypatch.delenv("SKELEMO_DEVICES")
+    assert rank() == 0, "the numbers are of something else"
+
+
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
+    gpu, two = torch.device("cuda"), load_config(None, {"devices": 2})
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("SLURM_LOCALID", "1")
+    assert own_device(gpu, two) == torch.device("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert own_device(gpu, two) == torch.device("cuda:0")
+    assert own_device(torch.device("cuda:3"), load_config()) == torch.device("cuda:3")
+    assert options(load_config(), torch.device("cuda:3")) == {"devices": [3]}
+    several = options(two, gpu)
+    assert (several["devices"], several["num_nodes"], several["sync_batchnorm"]) == (2, 1, True)

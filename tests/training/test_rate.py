@@ -1,6 +1,7 @@
 """The learning-rate finder: a tenth of the rate at which the loss is lowest."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,24 @@ def test_a_loss_that_never_falls_has_no_rate():
         curve_of(np.linspace(1, 2, 50))
     with pytest.raises(ConfigError, match="set lr"):
         curve_of(np.array([1.0]))
+
+
+def test_rates_rise_together_and_stop_at_four_times_the_lowest_loss():
+    """A backbone that learns at a tenth of the rate does so in the search, too."""
+    heads, backbone = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    groups = [{"params": [heads]}, {"params": [backbone], "lr": rate.LOWEST / 10}]
+    optimizer = torch.optim.SGD(groups, lr=rate.LOWEST)
+    trainer = SimpleNamespace(optimizers=[optimizer], global_step=0, should_stop=False)
+    sweep = rate._Sweep()
+    for step, loss in enumerate([2.0] * 11 + [1.0, 3.9, 4.1]):
+        sweep.on_train_batch_start(trainer, None, None, step)
+        expected = 10 ** (-6 + 7 * step / 139)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([expected, expected / 10])
+        assert not trainer.should_stop
+        trainer.global_step += 1
+        sweep.on_train_batch_end(trainer, None, {"loss": torch.tensor(loss)}, None, step)
+    assert trainer.should_stop
+    assert sweep.losses == pytest.approx([2.0] * 11 + [1.0, 3.9, 4.1])
 
 
 def test_auto_finds_a_rate_that_learns_and_a_resumed_run_keeps_it(config, tmp_path):

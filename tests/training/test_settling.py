@@ -14,6 +14,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.splits import Fold
 from skelemo.data.windows import Targets
 from skelemo.targets import VA, Head
+from skelemo.training.choice import caution
 from skelemo.training.config import load_config
 from skelemo.training.job import Job, balance_of
 from skelemo.training.settling import Data, draw_split, read_data, settle_heads
@@ -69,6 +70,19 @@ def test_a_clip_that_only_a_correction_labels_joins_the_split(config, tmp_path):
     _, split = draw_split(settings, Data(after, before, {}))
     (fold,) = split.folds
     assert sorted(fold.train + fold.test) == sorted(before.sequences["id"])
+
+
+@pytest.mark.parametrize(("single", "expected"), [(3, "warning: 3 of 5 people show a single expression"), (2, "")])
+def test_people_who_mostly_show_one_class_are_a_reason_for_caution(tmp_path, single, expected):
+    """Five subjects with two clips each; of some both are of the same class."""
+    clips = []
+    for index in range(10):
+        label = np.full(3, 0 if index // 2 < single else index % 2, np.int8)
+        clips.append(a_sequence(f"v{index}", 3, subject=f"s{index // 2}", expression=label))
+    corpus = load_corpus(open_cache(a_cache(tmp_path, *clips)))
+    assert caution(corpus, np.arange(10), corpus.heads).startswith(expected)
+    assert bool(caution(corpus, np.arange(10), corpus.heads)) == bool(expected)
+    assert not caution(corpus, np.arange(6, 10), corpus.heads), "of the others' labels nothing is used"
 
 
 def test_only_the_test_subset_is_never_thinned(config, cache):
