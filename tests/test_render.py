@@ -92,6 +92,16 @@ def test_simulated_bodies_and_faces_look_as_openpose_draws_them(number: int):
     assert error <= 0.01
 
 
+def test_circles_of_very_small_people_are_outlines():
+    body = a_cross()
+    body[:, :2] = np.where(body[:, 2:] > 0, (320, 240) + (body[:, :2] - (320, 240)) * 0.1, 0)
+    tiny = body.copy()
+    tiny[:, :2] = np.where(body[:, 2:] > 0, (320, 240) + (body[:, :2] - (320, 240)) * 0.4, 0)
+    for points in (body, tiny):  # a share of the picture of 7 and of 3 %
+        image = rendered(points[None], 640, 480, size=(480, 640))
+        assert agreement(image, reference(points[None], 640, 480, (480, 640), BODY))[0] >= 0.85
+
+
 def test_smaller_and_oblong_images_are_the_same_drawing(person):
     people, width, height = person
     for size in ((112, 112), (96, 256), (256, 96)):

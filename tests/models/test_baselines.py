@@ -250,6 +250,15 @@ def test_a_flipped_window_has_the_label_of_its_original():
         torch.testing.assert_close(first[head], second[head])
 
 
+def test_a_person_and_the_flipped_twin_are_in_one_fold():
+    points, mask, labels = people(6)
+    labels["va"][4] = np.nan
+    model, found = create("logistic", layout_name="body_25", heads=(VA,), rescale=True), []
+    model._cross_predict = lambda head, rows, truth, people, seed: (found.extend(people), truth)[1]
+    model.fit([(points, mask)], labels, np.array([7, 7, 3, 3, 5, 5]), mirror=True, seed=0)
+    assert found == [7, 7, 3, 3, 5] * 2
+
+
 def test_unknown_baselines_and_settings_are_refused():
     usual = {"balanced": False, "streams": ("joint",), "rescale": False}
     assert entry("logistic").settings == {"c": 0.03, **usual}

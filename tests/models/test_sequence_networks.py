@@ -209,6 +209,16 @@ def test_which_joint_moves_counts_from_the_first_step(name):
     assert apart.min() > 0.4  # of a mean over joints with one embedding matrix for all 0.04 and 0.14
 
 
+def test_attention_depends_on_the_distance_and_the_kind_of_edge():
+    model, keypoints, mask = build("graph_transformer").eval(), windows(2, 8, 25), torch.ones(2, 8, dtype=torch.bool)
+    joints = model.blocks[0].joints
+    plain = model(keypoints, mask)
+    for bias in (joints.hop_bias, joints.kind_bias):
+        nn.init.normal_(bias)
+        assert furthest(plain, model(keypoints, mask)) > 1e-4
+        nn.init.zeros_(bias)
+
+
 @pytest.mark.parametrize("name", ["gat", "graph_transformer"])
 def test_the_heads_read_every_joint_with_weights_of_its_own(name):
     """A mean over joints leaves as many features as a token has, in which 25 joints cannot be told apart."""

@@ -65,6 +65,7 @@ def test_mixup_mixes_points_that_both_windows_show_and_both_losses(monkeypatch):
 def test_the_validation_score_is_the_mean_of_the_heads_main_metrics(monkeypatch):
     """Over all windows, not by batch; the loss is unweighted."""
     trained, logged = task(VA, MOOD, loss_weighting="learned"), {}
+    trained.uncertainty.data.fill_(0.5)
     monkeypatch.setattr(trained, "log_dict", logged.update)
     generator = torch.Generator().manual_seed(0)
     outputs = {"va": torch.rand(8, 2, generator=generator), "mood": torch.randn(8, 2, generator=generator)}
