@@ -13,7 +13,9 @@ from skelemo.inference.scoring.overlap import learned
 from skelemo.models import create
 from skelemo.report.comparison import initial
 from skelemo.runs.folder import read_run
+from skelemo.targets import Head
 from skelemo.training.fit import train
+from skelemo.training.initial import initialize
 from skelemo.training.optimizers import make_optimizer
 from skelemo.training.validation import ValidationScorer
 
@@ -40,6 +42,17 @@ def test_the_body_is_taken_and_frozen_and_another_head_is_new(config, tmp_path, 
         torch.testing.assert_close(after[name], before[name], rtol=0, atol=0)
     text = f"from {first}: {len(body)} of {len(after)} tensors; head expression new; {len(body)} frozen"
     assert initial(read_run(tmp_path / "run")) == text
+
+
+def test_a_head_of_the_same_shape_with_other_outputs_is_new(config, first):
+    swapped = Head("va", "values", ("arousal", "valence"), -1, 1)
+    network = create("stgcnpp", layout_name="body_25", heads=(swapped,), frames=4, widths=(8, 8))
+    before = network.heads.va_head.weight.clone()
+    start = initialize(network, first, config(**SMALL, head="va", init=str(first)), "body_25", (swapped,))
+    assert "head va new" in start.text
+    assert torch.equal(network.heads.va_head.weight, before)
+    assert start.taken
+    assert not any("_head" in name for name in start.taken)
 
 
 def test_without_freezing_the_body_learns(config, tmp_path, first):
