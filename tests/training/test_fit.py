@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from skelemo.runs.mistakes import read_mistakes
 from skelemo.runs.model_file import read_model
 from skelemo.targets import Head
 from skelemo.training import fold, job, predicting
+from skelemo.training.callbacks import History
 from skelemo.training.config import Config, load_config
 from skelemo.training.fit import train
 from skelemo.training.fold import validated
@@ -216,6 +218,14 @@ def test_a_resumed_run_continues_from_its_last_epoch(config, tmp_path, monkeypat
     assert epochs_done_again(tmp_path / "cut") == [5, 6]
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     assert torch.load(tmp_path / "cut" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_an_epoch_that_is_repeated_replaces_its_row(tmp_path):
+    """Cut between metrics and checkpoint, an epoch is in the history although it is trained again."""
+    (tmp_path / "metrics.csv").write_text("epoch,lr\n0,1\n1,1\n2,1\n")
+    history = History(tmp_path / "metrics.csv")
+    history.on_train_start(SimpleNamespace(is_global_zero=True, current_epoch=2), None)
+    assert [row["epoch"] for row in history.rows] == ["0", "1"]
 
 
 def test_a_run_that_is_moved_before_it_is_resumed_keeps_its_best_epoch(config, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from skelemo.inference.scoring.overlap import learned
 from skelemo.models import create
 from skelemo.report.comparison import initial
 from skelemo.runs.folder import read_run
-from skelemo.targets import Head
+from skelemo.targets import VA, Head
 from skelemo.training.fit import train
 from skelemo.training.initial import initialize
 from skelemo.training.optimizers import make_optimizer
@@ -53,6 +53,15 @@ def test_a_head_of_the_same_shape_with_other_outputs_is_new(config, first):
     assert torch.equal(network.heads.va_head.weight, before)
     assert start.taken
     assert not any("_head" in name for name in start.taken)
+
+
+def test_a_frozen_body_leaves_loaded_heads_to_learn(config, first):
+    network = create("stgcnpp", layout_name="body_25", heads=(VA,), frames=4, widths=(8, 8))
+    settings = config(**SMALL, head="va", init=str(first), init_freeze="body")
+    start = initialize(network, first, settings, "body_25", (VA,))
+    assert start.taken - start.frozen == {"heads.va_head.weight", "heads.va_head.bias"}
+    learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert learning == start.taken - start.frozen
 
 
 def test_without_freezing_the_body_learns(config, tmp_path, first):
