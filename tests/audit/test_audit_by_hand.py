@@ -182,12 +182,16 @@ def test_predictions_of_several_runs_for_a_frame_are_averaged(tmp_path, monkeypa
     people = [a_person(name, square((0, 0), (1, 0), (2, 0)), labels=labels) for name in ("one", "two")]
     corpus, _ = corpus_of(tmp_path / "c", *people)
 
+    predictions = {
+        "first": [("one", 2, 0.6, 0.3), ("elsewhere", 0, 0.0, 1.0), ("one", 0, 0.8, 0.1)],
+        "second": [("one", 2, 0.2, 0.7)],
+    }
+
     def a_run(path):
-        frames, shares = {"first": ([2, 0], [[0.6, 0.3, 0.1], [0.8, 0.1, 0.1]]), "second": ([2], [[0.2, 0.7, 0.1]])}[
-            path
-        ]
-        columns = {"fold": 1, "subset": "test", "sequence": "one", "video": "one", "subject": "", "frame": frames}
-        table = pd.DataFrame(columns | {"mood": "glad"} | output_table(MOOD, np.array(shares)))
+        names, frames, glad, sad = zip(*predictions[path], strict=True)
+        columns = {"fold": 1, "subset": "test", "sequence": names, "video": names, "subject": "", "frame": frames}
+        outputs = output_table(MOOD, np.stack([glad, sad, 1 - np.add(glad, sad)], 1))
+        table = pd.DataFrame(columns | {"mood": "glad"} | outputs)
         return Run(Path(path), {}, {"heads": [MOOD.to_json()]}, {}, pd.DataFrame(), table, {}, path)
 
     monkeypatch.setattr("skelemo.audit.out_of_fold.read_run", a_run)
