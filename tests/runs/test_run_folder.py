@@ -67,6 +67,10 @@ def test_epochs_whose_figures_stand_in_separate_rows_are_merged(run: Path) -> No
     table = read_run(run).metrics
     assert table["train_loss"].tolist() == [1.5, 1.1]
     assert table["validation_loss"].tolist() == [1.2, 0.9]
+    (run / "metrics.csv").write_text("epoch,train_loss\n0,1.5\n1,1.4\n1,1.3\n2,x\n")
+    again = read_run(run).metrics["train_loss"]
+    assert again.tolist()[:2] == [1.5, 1.3], "an epoch trained again after an interruption counts as it ended"
+    assert np.isnan(again[2])
 
 
 @pytest.mark.parametrize("content", [None, "", "epoch,train_loss\n"])
