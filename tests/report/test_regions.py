@@ -45,6 +45,18 @@ def test_windows_with_one_of_two_values_have_no_place(tmp_path: Path, run_folder
     assert np.isfinite(truth).all()
 
 
+def test_a_value_is_drawn_over_time_where_the_other_is_unlabeled(
+    tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    run = read_run(run_folder(tmp_path / "half", heads=["va"], **SIZE))
+    run.predictions["va_arousal"] = np.float32(np.nan)
+    drawn = {figure.stem: figure.figure for figure in run_figures(run, "r")}
+    assert not {"r_va_arousal", "r_va_plane", "r_va_plane_errors"} & {*drawn}
+    valence, arousal, *_ = drawn["r_va_timelines"].axes
+    assert np.isfinite(valence.lines[0].get_ydata()).all()
+    assert np.isnan(arousal.lines[0].get_ydata()).all()
+
+
 def test_regions_lie_in_the_range_of_the_head() -> None:
     head = Head("mood", "values", ("pleasure", "energy"), 1, 9)
     table = region_errors([[5, 5], [5, 1.5], [6.8, 5]], [[5, 5], [5, 2.5], [6.8, 5]], head).set_index("region")
