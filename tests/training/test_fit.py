@@ -664,6 +664,12 @@ def test_a_baseline_leaves_a_run_that_is_scored_and_read_like_a_networks(config,
         assert scores["va"]["ccc_mean"]["value"] > 0.8
 
 
+def test_a_baseline_is_fitted_to_a_sample_of_at_most_so_many_windows(config, tmp_path):
+    train(config(arch="svm", head="va", model={}, fit_windows=20, mirror=0.0), tmp_path / "run")
+    vectors = load_file(tmp_path / "run" / "model.safetensors")["estimators.va.vectors"]
+    assert 0 < len(vectors) <= 2 * 20  # of two values; without the limit there are 216 windows
+
+
 def test_a_baseline_is_fitted_in_each_fold(config, tmp_path):
     train(config(arch="logistic", split="kfold:3", model={}), tmp_path / "run")
     assert read_run(tmp_path / "run").predictions["fold"].nunique() == 3

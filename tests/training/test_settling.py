@@ -12,7 +12,7 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.splits import Fold
-from skelemo.data.windows import Targets
+from skelemo.data.windows import Targets, find_targets
 from skelemo.targets import VA, Head
 from skelemo.training.choice import caution
 from skelemo.training.config import load_config
@@ -94,6 +94,14 @@ def test_only_the_test_subset_is_never_thinned(config, cache):
         job = Job(config(head="va", every=5, evaluate_every=thinned), corpus, CPU)
         found = {subset: corpus.number(targets.row).tolist() for subset, targets in job.targets(fold).items()}
         assert found == {"train": [0, 5, 10], "validation": validated, "test": [*range(12)]}
+
+
+def test_an_epoch_of_training_is_limited_and_scoring_is_not(config, cache):
+    corpus = load_corpus(open_cache(cache))
+    job = Job(config(head="va", epoch_windows=40), corpus, CPU)
+    windows = find_targets(corpus, np.arange(30), job.config.window, ("va",), seen_only=True)
+    assert sum(len(batch["row"]) for batch in job.batches(windows, seed=1)) == 40
+    assert sum(len(batch["row"]) for batch in job.batches(windows)) == 30 * 12
 
 
 def test_balanced_sampling_draws_each_class_as_often():
