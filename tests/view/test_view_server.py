@@ -147,6 +147,19 @@ def test_prepared_frames_are_those_that_training_prepares(view, folder):
     np.testing.assert_array_equal(np.frombuffer(answer.content, "<f4").reshape(5, 25, 3), expected[0, 300:305].numpy())
 
 
+def test_relative_coordinates_are_prepared_for_an_image_of_their_shape(tmp_path):
+    """Twice as wide as high: the same person in pixels looks the same to a model."""
+    pixels = a_sequence("pixels", 4, width=640, height=320)
+    pixels.keypoints[..., 1] *= 0.75  # inside the image
+    unit = a_sequence(
+        "unit", 4, keypoints=(pixels.keypoints / [639, 319, 1]).astype(np.float32), width=640, height=320, scale="unit"
+    )
+    viewer = Viewer(open_cache(a_cache(tmp_path / "c", pixels, unit)))
+    one, other = (viewer.keypoints(row, {"as": "prepared"}) for row in (0, 1))
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    assert np.abs(one[..., :2]).max() > 0.1
+
+
 def test_another_person_is_aligned_by_frame_number(view, folder):
     """Left has frames 0 to 6, right 5 to 11: right is there in left's last two frames alone."""
     cache = open_cache(folder)

@@ -37,13 +37,13 @@ class OnnxModel:
     def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
         """Predictions for each person."""
         frame_size = np.array([size], np.float32)
-        if self.model.by_clip or self.shapes[0].clip:
-            found = [self._one(view, frame_size) for view in views[0]]
+        if self.model.by_clip:
+            found = [self._of_context(view, frame_size) for view in views[0]]
             found_by_name = {name: np.concatenate([one[name] for one in found]) for name in found[0] if name != "seen"}
         else:
-            rows = [self._window(view) for view in views[0]]
-            keypoints, present, number = (np.stack(each) for each in zip(*rows, strict=True))
-            sizes = np.repeat(frame_size, len(rows), 0)
+            keypoints = np.stack([view.keypoints[:, self._columns] for view in views[0]])
+            present, number = (np.stack([getattr(view, name) for view in views[0]]) for name in ("present", "number"))
+            sizes = np.repeat(frame_size, len(keypoints), 0)
             found_by_name = self.model.predict_raw(keypoints, present, number=number, frame_size=sizes)
         heads = {head.name: found_by_name[head.name] for head in self.model.heads}
         return [(heads, found_by_name["visible_frames"], found_by_name["visible_points"])]
@@ -52,20 +52,7 @@ class OnnxModel:
         """Empty: exported models are not calibrated."""
         return []
 
-    def _window(self, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keypoints ``[T, V, 3]``, presence and numbers of a window's frames, padded before the first."""
-        if view.pick is not None:
-            keypoints = view.keypoints[view.pick][:, self._columns]
-            return keypoints, view.present[view.pick] & view.picked, view.number[view.pick]
-        lead = self.model.window.length - len(view.number)
-        keypoints = np.pad(view.keypoints[:, self._columns], ((lead, 0), (0, 0), (0, 0)))
-        number = np.concatenate([view.number[0] - np.arange(lead, 0, -1), view.number])
-        return keypoints, np.pad(view.present, (lead, 0)), number
-
-    def _one(self, view: View, frame_size: np.ndarray) -> onnx.Arrays:
-        if not self.model.by_clip:
-            keypoints, present, number = self._window(view)
-            return self.model.predict_raw(keypoints[None], present[None], number=number[None], frame_size=frame_size)
+    def _of_context(self, view: View, frame_size: np.ndarray) -> onnx.Arrays:
         assert view.pick is not None
         return self.model.predict_raw(
             view.keypoints[None][:, :, self._columns],

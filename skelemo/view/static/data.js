@@ -49,13 +49,13 @@ export class FrameLoader {
   }
 }
 
-/* Conversion of relative coordinates to pixels, if the image size is known. */
+/* Conversion of relative coordinates, in which 1 is the last pixel, to pixels, if the image size is known. */
 function toPixels({scale, width, height}) {
   if (scale === "pixels" || !(width > 1 && height > 1)) return null;
   const [by, on] = scale === "unit" ? [1, 0] : [.5, 1];
   return points => {
     for (let i = 0; i < points.length; i += 3)
-      if (points[i + 2] > 0) { points[i] = (points[i] + on) * by * width; points[i + 1] = (points[i + 1] + on) * by * height; }
+      if (points[i + 2] > 0) { points[i] = (points[i] + on) * by * (width - 1); points[i + 1] = (points[i + 1] + on) * by * (height - 1); }
   };
 }
 
