@@ -81,7 +81,7 @@ initials = their_more:read
 margin = their_more:margin
 [skelemo.metrics]
 errors = their_more:errors
-[skelemo.exports]
+[skelemo.formats]
 names = their_more:write
 """
 

@@ -21,6 +21,6 @@ class Files:
 
 
 #: ``write(cache, out, only, report) -> Exported``, with a keyword argument ``raw`` if texts can be written unquoted.
-EXPORTS: Registry[None] = Registry("export format", "skelemo.exports", "skelemo.formats")
+EXPORTS: Registry[None] = Registry("export format", "skelemo.formats", "skelemo.formats")
 #: ``read(file, layout, size) -> [Clip, ...]``, one for each recording of the file.
 IMPORTS: Registry[Files] = Registry("import format", "skelemo.imports", "skelemo.formats", Files())

@@ -44,7 +44,7 @@ def plugin(tmp_path, monkeypatch):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-formats\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        "[skelemo.exports]\nlines = their_formats:write\nbroken = nothing_there:write\n"
+        "[skelemo.formats]\nlines = their_formats:write\nbroken = nothing_there:write\n"
         "[skelemo.imports]\ndots = their_formats:read\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
