@@ -106,7 +106,7 @@ def command(
     for word, lines in (("note", done.notes), ("not used", done.failures)):
         more = [f"… and {len(lines) - 10:,} more"] if len(lines) > 10 else []
         notes([*lines[:10], *more], word)
-    click.echo(f"{out}: {count(done.rows, 'row')}, {count(done.people, 'person', 'people')}, {done.model}")
+    click.echo(f"{out}: {count(done.rows, 'row')}, {count(done.people, 'person', 'people')}; {done.model}")
     if done.drawn:
         click.echo(f"{overlay}: {count(len(done.drawn), 'video')}")
     ctx.exit(1 if done.failures else 0)

@@ -54,6 +54,17 @@ class BasePredictor(ABC):
     by_subject: bool = False
     threads: int = os.cpu_count() or 1
 
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.description}>"
+
+    @property
+    def description(self) -> str:
+        """Networks, parts and heads in a line."""
+        return f"{self._networks()} on {self.layout.name}, predicts {', '.join(head.name for head in self.all_heads)}"
+
+    @abstractmethod
+    def _networks(self) -> str: ...
+
     def _repr_html_(self) -> str:
         rows = [("parts", ", ".join(part.name for part in self.layout.parts))]
         rows += [(f"predicts {head.name}", ", ".join(head.outputs)) for head in self.all_heads]

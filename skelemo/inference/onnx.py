@@ -62,9 +62,8 @@ class Exported(BasePredictor):
         self.draws = facts["preparation"]["coordinates"] == "frame"
         self.min_confidence = float(facts["preparation"]["min_confidence"])
 
-    def __repr__(self) -> str:
-        heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
-        return f"<{self.name}: {' + '.join(self.facts['archs'])} on {self.layout.name}, exported, predicts {heads}>"
+    def _networks(self) -> str:
+        return f"exported {' + '.join(self.facts['archs'])}"
 
     def choose_device(self, name: str) -> SimpleNamespace:
         """The CPU, for ``auto`` and ``cpu``."""

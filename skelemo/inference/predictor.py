@@ -106,10 +106,9 @@ class Model(BasePredictor):
         self.by_subject = any(one.preparation.calibrate == "track" for one in self.members)
         self.threads = torch.get_num_threads()
 
-    def __repr__(self) -> str:
+    def _networks(self) -> str:
         archs = ", ".join(sorted({one.file.arch for one in self.members}))
-        heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
-        return f"<{self.name}: {len(self.members)} x {archs} on {self.layout.name}, predicts {heads}>"
+        return archs if len(self.members) == 1 else f"mean of {len(self.members)} models ({archs})"
 
     def load(self, cache: Cache, device: torch.device) -> list[Corpus]:
         """The cache prepared for each member; members with equal preparation share a corpus."""

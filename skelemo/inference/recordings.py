@@ -96,7 +96,7 @@ def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints 
 
             drawn, more = draw_videos(overlay, model.all_heads, found, tables(), folder, stage, options.every)
     notes = tuple(dict.fromkeys((*found.notes, *more)))
-    return Predicted(repr(model), rows, people, notes, found.failures, tuple(drawn))
+    return Predicted(model.description, rows, people, notes, found.failures, tuple(drawn))
 
 
 def _chunks(request: Request, model: BasePredictor, cache: Cache, whole: Cache) -> list[Chunk]:

@@ -391,4 +391,4 @@ def test_the_command_refuses_in_one_line_with_exit_code_2(run, tmp_path, monkeyp
 
 
 def test_a_models_repr_has_its_layout_and_heads(run):
-    assert repr(skelemo.load(run)) == "<ann: 1 x ann on body_25+face_70, predicts expression (3), va (2)>"
+    assert repr(skelemo.load(run)) == "<ann: ann on body_25+face_70, predicts expression, va>"

@@ -63,7 +63,8 @@ class TorchModel:
         """Differences from offline predictions, one line each."""
         found = []
         for one, shape in zip(self.model.members, self.shapes, strict=True):
-            found += shape.notes(name := f"{self.model.name} ({one.file.arch})")
+            name = one.file.arch if self.model.name == one.file.arch else f"{self.model.name} ({one.file.arch})"
+            found += shape.notes(name)
             if one.preparation.standardize != "none":
                 found.append(f"{name} was trained with standardize: dataset; live, nothing is standardized")
             if one.preparation.calibrate == "track":
