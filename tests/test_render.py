@@ -12,6 +12,7 @@ from skelemo.errors import ConfigError
 from skelemo.openpose.people import read_people
 from skelemo.render import VIEWS, SkeletonRenderer
 from skelemo.render.over import draw_over
+from skelemo.render.views import crop, whole
 from skelemo.simulate import simulate
 from skelemo.skeleton import BODY_25, FACE_70, layout
 
@@ -357,3 +358,39 @@ def test_what_cannot_be_drawn_is_refused():
         SkeletonRenderer(BOTH, 10**11)
     with pytest.raises(ConfigError, match=r"95 points with 2 channels.*x, y and confidence"):
         SkeletonRenderer(BOTH, 64)(torch.zeros(1, 1, 95, 2))
+
+
+def test_a_point_beyond_all_bounds_does_not_disturb_an_overlay():
+    body = a_cross()
+    unseen = int(np.flatnonzero(body[:, 2] == 0)[0])
+    expected = torch.full((1, 480, 640, 3), 100, dtype=torch.uint8)
+    draw_over(expected, torch.from_numpy(body)[None], BODY)
+    for place in (1e9, -1e7, np.inf, np.nan):
+        wild, video = body.copy(), torch.full((1, 480, 640, 3), 100, dtype=torch.uint8)
+        wild[unseen] = place, 50, 0.9
+        draw_over(video, torch.from_numpy(wild)[None], BODY)
+        assert torch.equal(video, expected)
+
+
+def test_a_whole_frame_is_centered_and_a_small_one_is_enlarged_before_it_is_drawn():
+    """Into 200 × 200: 640 × 480 as 200 × 150, and 100 × 50 as a frame of 200 × 100."""
+    placed = whole(torch.tensor([[640.0, 480.0], [100.0, 50.0]]), torch.tensor([200.0, 200.0]))
+    assert placed.picture.tolist() == [[640, 480], [200, 100]]
+    assert placed.scale.tolist() == [[0.3125], [1]]
+    assert placed.corner.tolist() == [[0, 25], [0, 50]]
+    assert placed.zoom.tolist() == [[640], [200]]
+    assert placed.origin.tolist() == [[320, 240], [100, 50]]
+
+
+def test_a_crop_has_a_tenth_of_its_longer_side_as_margin_around_the_visible_points():
+    points = torch.tensor([[[0.0, 0.4, 9.0], [0.0, 0.2, 9.0]], [[7.0, 8.0, 9.0]] * 2, [[0.3, 8.0, 9.0]] * 2])
+    seen = torch.tensor([[True, True, False], [False] * 3, [True, False, False]])
+    placed = crop(points, seen, torch.tensor([320.0, 180.0]))
+    assert placed.picture.tolist() == [[1280, 720]]
+    assert placed.scale.tolist() == [[0.25]]
+    zoom = 720 / 0.28  # the box is 0.48 × 0.28, and 1280 / 0.48 is more
+    torch.testing.assert_close(placed.zoom, torch.tensor([[zoom], [72_000], [72_000]]))  # 0.01 at least
+    middle = [[640 - 0.2 * zoom, 360 - 0.1 * zoom], [640, 360], [640 - 21_600, 360 - 21_600]]
+    torch.testing.assert_close(placed.origin, torch.tensor(middle))
+    large = crop(points, seen, torch.tensor([2560.0, 1440.0]))
+    assert (large.picture.tolist(), large.scale.tolist()) == ([[2560, 1440]], [[1]])

@@ -238,3 +238,24 @@ def test_a_correction_without_a_frame_is_not_counted():
     labels = {"mood": np.zeros(2, np.int16)}
     assert edited([Correction("one", "set", first=5, last=9, head="mood", value="sad")], np.arange(2), labels) == 0
     assert labels["mood"].tolist() == [0, 0]
+
+
+def test_what_cannot_be_a_table_of_corrections_is_one_clear_error(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"cannot be read \([Ii]s a directory"):
+        read_corrections(tmp_path)
+    monkeypatch.setattr(corrections, "MAX_BYTES", 1 << 20)
+    add(tmp_path / "corrections.csv", [Correction("clip", "wrong")], author="Ann")
+    with (tmp_path / "corrections.csv").open("ab") as file:
+        file.write(b"\n" * (1 << 20))
+    with pytest.raises(InputError, match="more than 1 MB; expected a table of corrections"):
+        read_corrections(tmp_path / "corrections.csv")
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_the_author_in_a_container_without_user_names_is_unknown(tmp_path, monkeypatch, error):
+    def nobody():
+        raise error("no such user")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    (row,) = add(tmp_path / "corrections.csv", [Correction("clip", "wrong")])
+    assert row.author == "unknown"

@@ -258,3 +258,9 @@ def test_an_invalid_cell_of_a_spreadsheet_is_refused_with_its_row(tmp_path: Path
     book.save(tmp_path / "rated.xlsx")
     with pytest.raises(InputError, match=r"rated.xlsx, line 3: valence is '2'; expected a number in \[-1, 1\]"):
         read("table", tmp_path / "rated.xlsx")
+
+
+def test_lists_with_nothing_but_a_header_are_empty(tmp_path: Path) -> None:
+    write(tmp_path, {"train.csv": "path,label\n", "test.csv": "path,label\n"})
+    with pytest.raises(InputError, match=r"(no list found|the lists are empty)"):
+        read("list", tmp_path)

@@ -208,3 +208,10 @@ def test_duplicate_labels_are_refused() -> None:
 def test_labels_of_named_and_unnamed_people_are_noted() -> None:
     mixed = Annotations((EXPRESSION,), (label("v", "right"), label("v")))
     assert "recordings with labels for a named and an unnamed person" in match(mixed, [("v", "v")]).notes[0]
+
+
+def test_without_labels_or_recordings_there_is_nothing_to_match() -> None:
+    with pytest.raises(InputError, match=r"^the label files contain no labels$"):
+        match(labels(), [("x", "x")])
+    with pytest.raises(InputError, match=r"^there are no recordings to match with the labels$"):
+        match(labels("x"), [])

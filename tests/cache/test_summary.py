@@ -9,7 +9,7 @@ from small_caches import BODY_AND_FACE, CLASSES, HEADS, a_cache, a_recording, a_
 
 from skelemo.cache.shard import Header, Shard
 from skelemo.cache.store import open_cache
-from skelemo.cache.summary import as_plain, by_recording, hours, labeled, overall, provenance
+from skelemo.cache.summary import as_plain, by_recording, hours, labeled, overall, provenance, unread_files
 from skelemo.cli import main
 
 
@@ -114,3 +114,12 @@ def test_the_duration_needs_the_frame_rate_of_every_sequence(tmp_path):
     assert hours(open_cache(tmp_path)) == pytest.approx((3.6 + 2) / 3600)
     a_cache(tmp_path, a_sequence("c", 60))
     assert hours(open_cache(tmp_path)) is None
+
+
+def test_a_file_of_many_frames_does_not_hide_the_unread_files_of_others(tmp_path):
+    """A whole video in one file of 500 frames, and ten of twelve files that were read."""
+    rows = [a_recording("film", files=1, frames=500), a_recording("one", source="a/one", files=12, frames=10)]
+    rows += [a_recording("one", source="b/one", files=3, frames=2)]
+    cache = open_cache(a_cache(tmp_path, a_sequence("one"), recordings=rows))
+    assert unread_files(cache).to_dict() == {"film": 0, "one": 3}
+    assert provenance(cache).unread == 3

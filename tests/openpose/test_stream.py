@@ -103,3 +103,12 @@ def test_units_that_one_frame_leaves_open_are_decided_by_a_later_one():
     assert reader.scale == "", "three points may be in the corner of an image"
     assert reader.read(standing(BODY_25))[0, 0, 0] == 200
     assert reader.scale == "pixels"
+
+
+def test_a_frame_in_two_scales_is_refused_and_the_next_is_read():
+    reader = FrameReader(layout("body_25"), size=(101, 101))
+    pixels, shares = person(pose=points(25)), person(pose=[0.5, 0.2, 0.9] * 25)
+    with pytest.raises(FrameError, match=r"^has coordinates are in two scales|^has coordinates in two scales"):
+        reader.read(frame(pixels, shares))
+    assert reader.scale == "", "nothing is known of the units yet"
+    assert reader.read(frame(pixels))[0, 0].tolist() == [100, 101, 0.5]

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import expect, sync_playwright
-from small_caches import BODY_AND_FACE, a_cache, a_sequence
+from small_caches import BODY_AND_FACE, HEADS, a_cache, a_sequence
 from test_report_importance import losses
 
+from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.mistakes import CLIP_FRAMES, find_mistakes, missing_groups, rows_of, visible_groups
@@ -90,6 +91,15 @@ def test_windows_are_grouped_by_missing_and_visible_points(tmp_path):
     # Of the whole clip 0, 10, 70 and 95 of 95 points are missing: 46 %.
     assert missing_groups(corpus, rows[2:3], clips=True).tolist() == ["25 to 50 %"]
     assert visible_groups(corpus, rows[2:3], clips=True).tolist() == ["body and face"]
+
+
+def test_a_share_on_the_border_of_two_groups_belongs_to_the_upper_one(tmp_path):
+    """A tenth, just under a half, and a half of 70 points are missing."""
+    keypoints = np.ones((3, 70, 3), np.float32)
+    keypoints[0, :7] = keypoints[1, :34] = keypoints[2, :35] = 0
+    face = Header("face_70", HEADS)
+    corpus = corpus_of(tmp_path / "cache", a_sequence("one", 3, points=70, keypoints=keypoints), header=face)
+    assert missing_groups(corpus, np.arange(3), clips=False).tolist() == ["10 to 25 %", "25 to 50 %", "over 50 %"]
 
 
 def a_mistake(run, head, place=0, **facts):

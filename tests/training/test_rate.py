@@ -55,6 +55,29 @@ def test_rates_rise_together_and_stop_at_four_times_the_lowest_loss():
     assert sweep.losses == pytest.approx([2.0] * 11 + [1.0, 3.9, 4.1])
 
 
+def test_the_loss_of_a_step_is_the_mean_over_the_batches_that_it_accumulates():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate.LOWEST)
+    trainer = SimpleNamespace(optimizers=[optimizer], global_step=0, should_stop=False)
+    sweep, used = rate._Sweep(), []
+    for index, (loss, step) in enumerate([(1.0, 0), (4.0, 1), (2.0, 1), (8.0, 2)]):
+        sweep.on_train_batch_start(trainer, None, None, index)
+        used.append(optimizer.param_groups[0]["lr"])
+        trainer.global_step = step
+        sweep.on_train_batch_end(trainer, None, {"loss": torch.tensor(loss)}, None, index)
+    assert sweep.losses == [2.5, 5.0]
+    assert used == pytest.approx([1e-6, 1e-6, 10 ** (-6 + 7 / 139), 10 ** (-6 + 7 / 139)])
+
+
+def test_a_rate_search_stops_at_the_first_loss_that_is_not_finite():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate.LOWEST)
+    trainer = SimpleNamespace(optimizers=[optimizer], global_step=2, should_stop=False)
+    sweep = rate._Sweep()
+    sweep.losses = [3.0]
+    sweep.on_train_batch_end(trainer, None, {"loss": torch.tensor(torch.nan)}, None, 1)
+    assert trainer.should_stop
+    assert sweep.losses == [3.0], "the curve has finite losses only"
+
+
 def test_auto_finds_a_rate_that_learns_and_a_resumed_run_keeps_it(config, tmp_path):
     scores = train(config(lr="auto", epochs=15), tmp_path / "run")["test"]
     assert scores["expression"]["macro_f1"]["value"] > 0.95

@@ -13,11 +13,14 @@ from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.splits import Fold
 from skelemo.data.windows import Targets, find_targets
-from skelemo.targets import VA, Head
+from skelemo.errors import ConfigError
+from skelemo.evaluation.circumplex import READING
+from skelemo.targets import EMOTIONS, VA, Head
 from skelemo.training.choice import caution
 from skelemo.training.config import load_config
-from skelemo.training.job import Job, balance_of
+from skelemo.training.job import Job, balance_of, require_windows
 from skelemo.training.settling import Data, draw_split, read_data, settle_heads
+from skelemo.training.validation import ValidationScorer
 
 UNITS = Head("units", "flags", ("AU1", "AU2"))
 CPU = torch.device("cpu")
@@ -115,3 +118,43 @@ def test_baselines_are_in_full_precision_and_networks_as_configured():
     corpus = None  # not looked at
     assert Job(load_config(None, {"arch": "svm", "precision": "bf16-mixed"}), corpus, CPU).precision == "32-true"
     assert Job(load_config(None, {"precision": "bf16-mixed"}), corpus, CPU).precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("fold", "reason"),
+    [
+        (Fold(("v03",), (), ("v00",)), r"no labeled window in the train subset \(of 1 sequence\)"),
+        (Fold(("v00",), (), ("v01",)), r"only one labeled window in the train subset \(of 1 sequence\); expected two"),
+        (Fold(("v00", "v01"), ("v03",), ("v02",)), r"no labeled window in the validation subset \(of 1 sequence\)"),
+        (Fold(("v00", "v01"), (), ("v03",)), "nothing to score: no labeled window in the test subset .*no validation"),
+    ],
+)
+def test_a_fold_without_enough_windows_is_refused_with_its_number(config, tmp_path, fold, reason):
+    corpus = load_corpus(rated(tmp_path, [0.1, 0.2, 0.3, np.nan]))
+    with pytest.raises(ConfigError, match=f"^fold 7: {reason}"):
+        require_windows(Job(config(head="va", every=4), corpus, CPU), fold, 7)
+    require_windows(Job(config(head="va", every=4), corpus, CPU), Fold(("v00", "v01"), (), ("v02",)), 7)
+
+
+def test_a_network_needs_windows_of_two_classes(config, cache):
+    corpus = load_corpus(open_cache(cache))
+    job = Job(config(head="both"), corpus, CPU)
+    reason = r"all windows in the train subset \(of 2 sequences\) have the same class of expression"
+    with pytest.raises(ConfigError, match=f"^fold 1: {reason}"):
+        require_windows(job, Fold(("clip0", "clip3"), (), ("clip1",)), 1)
+    require_windows(job, Fold(("clip0", "clip4"), (), ("clip1",)), 1)
+
+
+def test_values_are_not_read_as_emotions_beside_a_head_of_that_name(config, tmp_path):
+    labels = {"va": np.zeros((4, 2), np.float32), READING.name: np.zeros(4, np.int16)}
+    heads = (VA, Head(READING.name, "classes", EMOTIONS))
+    cache = a_cache(tmp_path, a_sequence("one", 4, labels=labels), header=Header("body_25", heads))
+    with pytest.raises(ConfigError, match=f"neutral_radius adds a head {READING.name}, but the data already have one"):
+        settle_heads(config(head="va", neutral_radius=0.2), load_corpus(open_cache(cache)))
+
+
+def test_a_search_needs_data_with_labels(config):
+    with pytest.raises(ConfigError, match=r"^no data: name a cache under base"):
+        ValidationScorer(load_config(None, {}))
+    with pytest.raises(ConfigError, match="needs predictions to score: omit pretrain"):
+        ValidationScorer(config(pretrain=True, arch="stgcnpp", model={}))
