@@ -17,7 +17,7 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip
-from skelemo.formats.mediapipe import numbers_of, read_table, whole_numbers
+from skelemo.formats.mediapipe import numbers_of, read_table, video_names, whole_numbers
 from skelemo.formats.registry import IMPORTS, Files
 from skelemo.openpose.names import printable
 from skelemo.skeleton import FACE_70, Layout
@@ -45,7 +45,7 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     openface = "face_id" in table or "success" in table
     identity = whole_numbers(table, "face_id", file) if "face_id" in table else None
     frame = whole_numbers(table, "frame", file)
-    videos = table["input"].astype(str).to_numpy(object) if "input" in table else np.full(len(table), "", object)
+    videos = video_names(table, ("input",), file)
     several = len(pd.unique(videos)) > 1
     clips = []
     for video in pd.unique(videos):

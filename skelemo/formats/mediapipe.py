@@ -15,6 +15,7 @@ relative to the image size and converted to pixels if that is known; with a medi
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -47,15 +48,12 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     if file.name.lower().endswith((".json", ".jsonl")):
         return [_from_json(file, layout, size)]
     table = read_table(file)
-    names = [name for name in ("video", "sequence_id") if name in table]
     wide = "landmark_index" not in table
     shaped = _from_wide(table, file) if wide else _from_long(table, file)
     first_frame = None if "frame" in table else 0
     clips = []
-    videos = table[names[0]].astype(str).to_numpy(object) if names else np.full(len(table), "", object)
+    videos = video_names(table, ("video", "sequence_id"), file)
     for video in pd.unique(videos):
-        if "\0" in video or (names and not video):
-            raise InputError(f"{file}: {names[0]} {video!r}; expected the name of a recording")
         rows = _Rows(*(array[videos == video] for array in shaped))
         clips.append(replace(_clip(video, rows, file, layout, size), first_frame=first_frame))
     return clips
@@ -201,6 +199,18 @@ def _points(x: np.ndarray, y: np.ndarray, visibility: np.ndarray) -> np.ndarray:
 
 def _person(table: pd.DataFrame, file: Path) -> np.ndarray:
     return whole_numbers(table, "person", file) if "person" in table else np.zeros(len(table), np.int64)
+
+
+def video_names(table: pd.DataFrame, columns: Sequence[str], file: Path) -> np.ndarray:
+    """The recording of each row, str ``[R]``, from the first of the columns that exists; "" without any."""
+    name = next((name for name in columns if name in table), "")
+    if not name:
+        return np.full(len(table), "", object)
+    names = table[name].astype(object).where(table[name].notna(), "").map(str)
+    wrong = names.isin([one for one in names.unique() if not one or "\0" in one]).to_numpy()
+    if wrong.any():
+        _refuse(file, table, name, ~wrong, "the name of a recording")
+    return names.to_numpy(object)
 
 
 def whole_numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
