@@ -195,6 +195,8 @@ def _grid_size(file: Path, axes: Mapping[str, Range | Choices]) -> int:
     sizes = {name: len(axis.grid()) for name, axis in axes.items()}
     if endless := [name for name, size in sizes.items() if not size]:
         raise InputError(f"{file}: a grid needs a list or a step for {endless[0]}")
+    if many := [name for name, size in sizes.items() if size > _MOST_VALUES]:
+        raise InputError(f"{file}: a grid has at most {_MOST_VALUES:,} values of {many[0]}; give it a larger step")
     if prod(sizes.values()) > MOST_CELLS:
         raise InputError(f"{file}: the grid has more than {MOST_CELLS:,} trials")
     return prod(sizes.values())
