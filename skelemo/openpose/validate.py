@@ -103,7 +103,8 @@ def _not_json(data: bytes, error: JSONDecodeError) -> str:
         return f"is not JSON: it has {word[1].decode()} instead of a number"
     if not data.strip(b"\0 \t\r\n"):
         return "has only blanks or zero bytes"
-    if data.lstrip()[:1] == b"{" and error.pos >= len(data.decode("utf-8", "replace")) - 1:
+    complete = "after document" in error.msg
+    if not complete and data.lstrip()[:1] == b"{" and error.pos >= len(data.decode("utf-8", "replace")) - 1:
         return f"is truncated after {len(data)} bytes"
     return f"is not JSON: {error}"
 

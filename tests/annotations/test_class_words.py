@@ -279,3 +279,11 @@ def test_a_function_of_any_module_is_a_reader(tmp_path: Path, monkeypatch: pytes
         read_annotations("tabel:labels.csv", tmp_path)
     with pytest.raises(ConfigError, match=r"format folders have fixed units: --va-scale is not supported"):
         read_annotations("folders", tmp_path, options=Options.parse(va_scale="1:9"))
+
+
+def test_given_classes_leave_a_head_alone_that_labels_no_frame(tmp_path: Path) -> None:
+    moods, signs = Head("expression", "classes", EMOTIONS), Head("sign", "classes", ("hello", "thanks"))
+    labels = {"expression": np.array([1]), "sign": np.array([-1])}
+    changed = relabeled(Annotations((moods, signs), (Annotation("v", labels, "f"),)), options(classes="happy,sad"), "")
+    assert [head.outputs for head in changed.heads] == [("happy", "sad"), ("hello", "thanks")]
+    assert changed.items[0].labels["sign"].tolist() == [-1]

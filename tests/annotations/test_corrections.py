@@ -259,3 +259,10 @@ def test_the_author_in_a_container_without_user_names_is_unknown(tmp_path, monke
     monkeypatch.setattr("getpass.getuser", nobody)
     (row,) = add(tmp_path / "corrections.csv", [Correction("clip", "wrong")])
     assert row.author == "unknown"
+
+
+@pytest.mark.parametrize("facts", [{"value": "1", "head": "mood"}, {"value": "0"}])
+@pytest.mark.parametrize("action", ["merge", "swap"])
+def test_tracks_are_those_of_two_people_and_of_no_head(action, facts):
+    with pytest.raises(ConfigError, match=f"^{action} needs another person as value, and no head$"):
+        Correction("clip", action, "0", **facts)

@@ -216,3 +216,14 @@ def test_a_clip_with_two_labels_in_a_list_and_two_files_of_votes_are_refused(tmp
         write_votes(tmp_path / "votes" / folder, [1, 10, 0, 0, 0, 0, 0, 0, 1])
     with pytest.raises(InputError, match=r"2 files of votes: .*; keep one"):
         read(tmp_path / "votes")
+
+
+def test_lists_with_several_labels_for_a_clip_are_left_alone(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1, 2})
+    before = read(tmp_path)
+    several = tmp_path / "EmoLabel_DataSplit/train(multi-labeled)/set_1.csv"
+    several.parent.mkdir()
+    several.write_text("video_name,label\n1,4\n2,5\n")
+    found = read(tmp_path)
+    assert [item.splits for item in found.items] == [item.splits for item in before.items]
+    assert [item.labels["expression"][0] for item in found.items] == [1, 2, 6, 0]

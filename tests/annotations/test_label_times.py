@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.annotations import Annotations, read_annotations
+from skelemo.annotations import Annotation, Annotations, read_annotations
 from skelemo.annotations.options import Options
 from skelemo.annotations.timing import Span, in_frames
 from skelemo.errors import ConfigError, InputError
@@ -196,3 +196,16 @@ def test_an_invalid_scale_is_refused(scale: str) -> None:
         Options.parse(va_scale=scale)
     with pytest.raises(ConfigError, match="unknown unit 'second': did you mean 'seconds'"):
         Options.parse(unit="second")
+
+
+@pytest.mark.parametrize(("end", "asked"), [(59, True), (60, False)])
+def test_integers_of_a_minute_and_more_are_frames(end: int, asked: bool) -> None:
+    """In a recording of 80 seconds, nobody labels in whole seconds beyond the first minute."""
+    labels = {"mood": np.zeros(1, np.int16)}
+    one = Annotation("clip", labels, "t.csv", np.array([3]), np.array([end]), unit="unknown")
+    if asked:
+        with pytest.raises(InputError, match=r"integers up to 59, which may be frames or seconds of clip \(2,000 fr"):
+            in_frames(((one,),), [Span("clip", 0, 1999, 25.0)])
+    else:
+        (((found,),), outside) = in_frames(((one,),), [Span("clip", 0, 1999, 25.0)])
+        assert (found.number.tolist(), found.end.tolist(), found.unit, outside) == ([3], [60], "frames", [])

@@ -234,3 +234,10 @@ def test_corrections_of_people_whom_the_cache_lacks_stay_with_their_video(tmp_pa
     table = Corrections(tmp_path, (*rows, Correction("two", "wrong", person="7", id="ffff", time=TIMES[4])))
     everyone = {("one", "left"), ("one", "right"), ("two", "")}
     assert [row.id for row in for_people(table, {("one", "left")}, everyone).rows] == ["aaaa", "eeee"]
+
+
+def test_a_plain_copy_of_a_cache_is_pulled_with_its_corrections(cache, tmp_path):
+    add(corrections_file(cache), [Correction("Kick 1", "wrong", note="blurred")], author="Ann")
+    assert pull(str(cache), tmp_path / "pulled").notes == ("1 correction added or changed",)
+    found = read_corrections(corrections_file(tmp_path / "pulled"))
+    assert found.rows == read_corrections(corrections_file(cache)).rows

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from click.testing import CliRunner
-from small_caches import BODY, a_cache, a_recording, a_sequence, sizes
+from small_caches import BODY, BODY_AND_FACE, a_cache, a_recording, a_sequence, sizes
 
 from skelemo.cache import pull as pulling
 from skelemo.cache import remote
@@ -362,3 +362,12 @@ def test_recordings_without_people_are_pushed_and_pulled(tmp_path):
     pull(str(tmp_path / "far"), tmp_path / "here")
     assert sorted(open_cache(tmp_path / "here").recordings["video"]) == ["nobody", "one"]
     assert open_cache(tmp_path / "here").problems["file"].tolist() == ["x.json"]
+
+
+def test_a_shard_of_another_layout_that_no_index_lists_is_refused_after_its_download(tmp_path):
+    local = a_cache(tmp_path / "local", a_sequence("near"))
+    a_cache(tmp_path / "remote", a_sequence("far", points=95), header=BODY_AND_FACE)
+    with pytest.raises(CacheError, match=r"remote: refused: .*body_25\+face_70.*: push them again"):
+        pull(str(tmp_path / "remote"), local)
+    assert open_cache(local).sequences["id"].tolist() == ["near"]
+    assert [path.suffix for path in local.iterdir() if not path.name.startswith(".")] == [".h5"]

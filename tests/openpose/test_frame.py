@@ -107,6 +107,8 @@ BODY = json.dumps(points(25))
         ('{"people":[{"pose_keypoints_2d":[1,NaN,0.5]}]}', "is not JSON: it has NaN instead of a number"),
         ("not json", "is not JSON"),
         ('{"people":[]}{"people":[]}', "is not JSON"),
+        ('{"people":[]}}', "is not JSON: unexpected content after document"),
+        ('[{"people":[]}', "is not JSON: unexpected end of data"),
         ("[1, 2]", "is a list of 2; expected the object of one frame"),
         ("[]", "is a list of 0; expected the object of one frame"),
         ("7", 'is not an OpenPose file: it is a number; expected an object with "people"'),

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from skelemo.openpose import sniff
+from skelemo.openpose import files, sniff
 from skelemo.openpose.files import NO_INFO, VideoInfo, parse_info, read_info
 from skelemo.openpose.sniff import Sniffer, VideoError, decompressed, file_kind, frames_of, read_video
 
@@ -110,3 +110,13 @@ def test_a_list_of_one_frame_is_a_frame_compressed_or_not(tmp_path, text, kind):
 def test_an_impossible_size_or_frame_rate_is_unknown(text, expected, tmp_path):
     assert parse_info(text.encode()) == expected
     assert read_info(str(tmp_path / "missing.json")) == NO_INFO
+
+
+def test_a_compressed_frame_is_read_up_to_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    path = tmp_path / "one_keypoints.json.gz"
+    path.write_bytes(gzip.compress(b"x" * 100))
+    assert files.read_file(str(path))[0] == b"x" * 100
+    path.write_bytes(gzip.compress(b"x" * 101))
+    with pytest.raises(OSError, match="decompresses to more than 100 bytes, far more than a frame"):
+        files.read_file(str(path))

@@ -1,6 +1,7 @@
 """The loss that is trained: weights of heads, learned weights and mixup, worked out by hand."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -82,3 +83,36 @@ def test_the_validation_score_is_the_mean_of_the_heads_main_metrics(monkeypatch)
     assert logged["validation_score"] == pytest.approx((f1 + ccc) / 2, abs=1e-5)
     assert logged["validation_loss"] == pytest.approx(float(trained._loss(outputs, labels, weighted=False)))
     assert not trained._outputs
+
+
+def test_the_last_batches_of_an_epoch_weigh_as_much_as_those_of_a_full_step():
+    """Ten batches, four to a step: the last step has two, which Lightning divides by four."""
+    trained = task(VA, accumulate=4)
+    trained.trainer = SimpleNamespace(num_training_batches=10)
+    assert [trained._share(number) for number in range(10)] == [1] * 8 + [2, 2]
+    trained.trainer = SimpleNamespace(num_training_batches=3)
+    assert trained._share(0) == pytest.approx(4 / 3)
+
+
+def test_the_first_windows_with_a_loss_that_is_not_finite_are_named():
+    def named(rows: Tensor) -> list[str]:
+        return [f"w{row}" for row in rows.tolist()]
+
+    trained = Training(Wrist(), load_config(None, {}), (VA,), {"va": Context()}, 0, named=named)
+    assert trained._first_windows() == ""
+    for number, (loss, rows) in enumerate([(0.5, [4, 5, 6]), (math.nan, [7, 8]), (math.inf, [1, 2, 3])]):
+        trained._watch(number, torch.tensor(loss), torch.tensor(rows))
+    assert trained._first_windows() == " (first in step 2, 2 windows: w7, w8)"
+
+
+def test_the_average_of_the_weights_is_updated_once_a_step():
+    """Two batches a step; the average takes half of the new weights."""
+    network = nn.Linear(1, 1)
+    trained = Training(network, load_config(None, {"ema": 0.5, "accumulate": 2}), (VA,), {"va": Context()}, 0)
+    found = []
+    for step, weight in ((0, 8.0), (1, 2.0), (1, 6.0), (2, 4.0)):
+        network.weight.data.fill_(weight)
+        trained.trainer = SimpleNamespace(global_step=step)
+        trained.on_train_batch_end()
+        found.append(float(trained.kept.weight.detach()))
+    assert found[1:] == [2, 2, 3], "the first update is the weights themselves"
