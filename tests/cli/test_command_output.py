@@ -69,18 +69,19 @@ def test_ten_notes_are_printed_and_the_others_counted(tmp_path, monkeypatch):
 def test_unreadable_frames_are_reported_at_once_and_then_every_ten_seconds(monkeypatch, capsys):
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    problems = Problems()
+    problems, told = Problems(), []
     warn, silent = (_warner(problems, quiet=quiet) for quiet in (False, True))
-    for seconds, text in ((0, ""), (1, "a"), (2, "b\n"), (11, ""), (30, ""), (40, "c")):
+    for seconds, text in ((0, ""), (1, "a"), (2, "b\n"), (10.9, ""), (11, ""), (30, ""), (40, "c")):
         clock.now = 1000.0 + seconds
         if text:
             problems.add(text)
         warn()
         silent()
-    assert capsys.readouterr().err.splitlines() == [
-        "unreadable: a (1 so far)",
-        r"unreadable: b\n (2 so far)",
-        "unreadable: c (3 so far)",
+        told += [(seconds, line) for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        (1, "unreadable: a (1 so far)"),
+        (11, r"unreadable: b\n (2 so far)"),
+        (40, "unreadable: c (3 so far)"),
     ]
 
 
