@@ -31,10 +31,13 @@ def test_a_frame_per_line_may_have_blank_lines_between():
     assert [b"1" in frame for frame in frames] == [True, False], "frames are in the order of their numbers"
 
 
-@pytest.mark.parametrize("names", [["1", "1"], ["1", "none"], ["1", str(2**31)]])
+@pytest.mark.parametrize("names", ['"1" "1"', '"1" "none"', "1 2147483648", "4 -1", "true 2"])
 def test_numbers_that_cannot_be_frame_numbers_give_way_to_the_order_in_the_file(names):
-    frames = [b'{"image": "%s", "people": []}' % name.encode() for name in names]
-    assert frames_of(b"[" + b",".join(frames) + b"]")[0] == [0, 1]
+    def numbers(names):
+        return frames_of(b"[%s]" % b",".join(b'{"image": %s, "people": []}' % name.encode() for name in names))[0]
+
+    assert numbers(names.split()) == [0, 1]
+    assert numbers(["2147483647", '"frame 7.png"']) == [7, 2147483647]
 
 
 def test_a_video_is_read_compressed_or_not_up_to_a_limit(tmp_path, monkeypatch):

@@ -63,6 +63,7 @@ def test_an_equal_score_is_no_improvement_and_the_first_best_epoch_is_kept(tmp_p
     assert epochs(kept, [0.1, 0.3, 0.2, 0.3]) is None
     assert kept.best.read_text() == "1 True"  # weights alone
     assert kept.last.read_text() == "3 False"
+    assert epochs(Checkpoints(tmp_path, "validation_score", "max", patience=2), [0.3] * 4) == 2
 
 
 def test_the_best_epoch_may_have_the_lowest_value_or_be_the_last(tmp_path):
