@@ -104,9 +104,7 @@ def test_a_file_that_stays_cut_off_is_unreadable_after_a_while_and_one_that_is_n
     monkeypatch.setattr(room, "_PATIENCE", 60)
     for text in (b"[]", b"\xef\xbb\xbf{}"):
         write(tmp_path, (1,), text=text)
-        begun = time.monotonic()
         assert [frame.people is None for frame in following(tmp_path).frames(0.02)] == [False, True, False]
-        assert time.monotonic() - begun < 5
 
 
 def test_a_file_that_is_completed_in_time_is_read(tmp_path, monkeypatch):
