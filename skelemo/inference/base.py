@@ -37,6 +37,7 @@ class BasePredictor(ABC):
 
     Attributes
     ----------
+    networks : architectures in words.
     heads, layout : what it predicts, and the parts that it takes.
     identity : a hash, equal for models with equal predictions.
     radius : distance from the origin within which two values map to neutral; None if they do not map to emotions.
@@ -46,6 +47,7 @@ class BasePredictor(ABC):
     """
 
     name: str
+    networks: str
     heads: tuple[Head, ...]
     layout: Layout
     identity: str
@@ -60,10 +62,7 @@ class BasePredictor(ABC):
     @property
     def description(self) -> str:
         """Networks, parts and heads in a line."""
-        return f"{self._networks()} on {self.layout.name}, predicts {', '.join(head.name for head in self.all_heads)}"
-
-    @abstractmethod
-    def _networks(self) -> str: ...
+        return f"{self.networks} on {self.layout.name}, predicts {', '.join(head.name for head in self.all_heads)}"
 
     def _repr_html_(self) -> str:
         rows = [("parts", ", ".join(part.name for part in self.layout.parts))]

@@ -55,15 +55,13 @@ class Exported(BasePredictor):
     def __init__(self, facts: Mapping[str, Any], run: Run, inputs: Collection[str], identity: str = "") -> None:
         self.facts, self.run, self.inputs, self.identity = facts, run, tuple(inputs), identity
         self.name, self.radius = facts["name"], facts.get("neutral_radius")
+        self.networks = f"exported {' + '.join(facts['archs'])}"
         self.heads, self.layout = tuple(map(Head.from_json, facts["heads"])), layout(facts["layout"])
         self.smoothing = [facts["smoothing"]]
         self.window = Window(**facts["window"])
         self.by_clip = facts["preparation"]["reference"] == "clip"
         self.draws = facts["preparation"]["coordinates"] == "frame"
         self.min_confidence = float(facts["preparation"]["min_confidence"])
-
-    def _networks(self) -> str:
-        return f"exported {' + '.join(self.facts['archs'])}"
 
     def choose_device(self, name: str) -> SimpleNamespace:
         """The CPU, for ``auto`` and ``cpu``."""

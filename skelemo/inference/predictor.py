@@ -97,6 +97,8 @@ class Model(BasePredictor):
 
     def __init__(self, members: Sequence[Member], name: str) -> None:
         self.members, self.name = tuple(members), name
+        archs = ", ".join(sorted({one.file.arch for one in self.members}))
+        self.networks = archs if len(self.members) == 1 else f"mean of {len(self.members)} models ({archs})"
         self.heads = tuple({head.name: head for one in self.members for head in one.file.heads}.values())
         self.layout = layout_of({name for one in self.members for name in one.layout.slices})
         self.identity = hashlib.sha256(json.dumps([one.digest for one in self.members]).encode()).hexdigest()
@@ -105,10 +107,6 @@ class Model(BasePredictor):
         self.smoothing = [one.file.smoothing for one in self.members]
         self.by_subject = any(one.preparation.calibrate == "track" for one in self.members)
         self.threads = torch.get_num_threads()
-
-    def _networks(self) -> str:
-        archs = ", ".join(sorted({one.file.arch for one in self.members}))
-        return archs if len(self.members) == 1 else f"mean of {len(self.members)} models ({archs})"
 
     def load(self, cache: Cache, device: torch.device) -> list[Corpus]:
         """The cache prepared for each member; members with equal preparation share a corpus."""
