@@ -43,7 +43,7 @@ def corrections_table(corrections: "Corrections") -> None:
     title = f"{count(len(corrections.effective), 'correction')} in effect"
     shown = table(title, "id", "time (UTC)", "author", "what", "where", words=(0, 3, 4))
     for row in corrections.rows:
-        what = " ".join(filter(None, (row.action, row.head, row.value, "(undone)" * bool(row.undone))))
+        what = " ".join(filter(None, (row.action, row.head, row.value, "(undone)" if row.undone else "")))
         time = row.time[:16].replace("T", " ")
         shown.add_row(row.id, time, row.author, what, _place(row.video, row.person, row.first, row.last))
     shown.columns[1].no_wrap = True

@@ -105,7 +105,8 @@ class LinearNorm(nn.Module):
 class GraphConv(nn.Module):
     """Convolution over one or more adjacency matrices and batch norm: ``y = Σₖ Aₖᵀ x Wₖ + b`` for rows ``[n, V, C]``.
 
-    With one symmetric matrix the convolution equals torch_geometric's ``GCNConv`` on a graph shared by all rows.
+    With one symmetric matrix the convolution, before batch norm, equals torch_geometric's ``GCNConv`` on a graph
+    shared by all rows.
 
     Parameters
     ----------

@@ -84,8 +84,9 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         raise InputError(f"weights {source}: infinite or NaN in {some(bad)}")
     try:
         found = network.load_state_dict(given, strict=False)
-    except RuntimeError as error:  # lists the tensors of another shape
-        raise InputError(f"weights {source} are of another network: {str(error).splitlines()[1].strip()}") from None
+    except RuntimeError as error:  # a heading, then a line for each tensor of another shape
+        first = str(error).partition("\n")[2].partition("\n")[0] or str(error)
+        raise InputError(f"weights {source} are of another network: {first.strip()}") from None
     missing = [name for name in found.missing_keys if not name.endswith(_UNCOUNTED)]
     findings = [
         f"{len(names)} {what} ({some(names)})"

@@ -11,7 +11,7 @@ from skelemo import __version__
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
-from skelemo.report.page import templates
+from skelemo.report.templates import templates
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count, signed, visible
 from skelemo.view.stills import Stills, png, require_empty
