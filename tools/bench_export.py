@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import take_turns
 
-from skelemo.data.window import Window
+from skelemo.data.window_frames import Window
 from skelemo.inference.export.end_to_end import EndToEnd
 from skelemo.inference.export.exporting import to_onnx
 from skelemo.models.registry import create, entry

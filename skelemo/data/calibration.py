@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skelemo.data.scratch import ScratchFile
-from skelemo.data.window import KEY_SPAN
+from skelemo.data.window_frames import KEY_SPAN
 from skelemo.errors import ConfigError
 from skelemo.preprocess.calibration import (
     evidence_of,

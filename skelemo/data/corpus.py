@@ -16,7 +16,7 @@ from skelemo.cache.store import Cache, Frames
 from skelemo.data.calibration import calibrated, standardized
 from skelemo.data.images import Images, usual_size
 from skelemo.data.scratch import Scratch, ScratchFile, fits, preparing
-from skelemo.data.window import KEY_SPAN, usual_steps
+from skelemo.data.window_frames import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts
 from skelemo.preprocess.calibration import scaled, without

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from skelemo.cache.store import Cache
-from skelemo.data.window import guess_sizes
+from skelemo.data.window_frames import guess_sizes
 from skelemo.preprocess import to_pixels
 from skelemo.render.views import USUAL
 from skelemo.skeleton import SCALES

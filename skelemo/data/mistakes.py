@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from skelemo.data.corpus import BLOCK_FRAMES, Corpus
-from skelemo.data.window import KEY_SPAN
+from skelemo.data.window_frames import KEY_SPAN
 from skelemo.runs.mistakes import Mistake, worst_windows
 from skelemo.targets import Head
 
@@ -40,7 +40,7 @@ def find_mistakes(corpus: Corpus, table: pd.DataFrame, heads: Sequence[Head], mo
             rows = np.arange(first, min(first + CLIP_FRAMES, start + length))
             points = corpus.keypoints[torch.as_tensor(rows, device=corpus.device)].cpu().numpy()
             points = np.where(points[..., 2:] > 0, points, 0).astype(np.float32)
-            size = (int(facts["width"]), int(facts["height"])) if facts.get("scale") == "pixels" else (0, 0)
+            size = (int(facts["width"]), int(facts["height"]))
             found.append(Mistake(head.name, int(fold), str(sequence), int(frame),
                                  corpus.number(rows), points, corpus.layout, float(facts["fps"]), size))  # fmt: skip
     return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skelemo.data.calibration import measured
-from skelemo.data.window import KEY_SPAN
+from skelemo.data.window_frames import KEY_SPAN
 
 if TYPE_CHECKING:
     from skelemo.data.corpus import Corpus

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skelemo.data.calibration import calibrated, people_of
 from skelemo.data.corpus import Corpus
-from skelemo.data.window import KEY_SPAN, Window, rows_of
+from skelemo.data.window_frames import KEY_SPAN, Window, rows_of
 from skelemo.data.windows import Gatherer
 from skelemo.preprocess import Clips, find_reference
 from skelemo.skeleton import Layout, Part

@@ -14,7 +14,7 @@ from torch_geometric.data import Data, Dataset
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.dataset import WindowDataset
-from skelemo.data.window import Window
+from skelemo.data.window_frames import Window
 from skelemo.models.graph import skeleton_graph
 from skelemo.preprocess import Preparation
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.novelty import novel_frames
-from skelemo.data.window import Window, rows_of, target_rows
+from skelemo.data.window_frames import Window, rows_of, target_rows
 from skelemo.targets import Head
 
 

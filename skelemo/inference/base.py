@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.cache.store import Cache
-from skelemo.data.window import KEY_SPAN
+from skelemo.data.window_frames import KEY_SPAN
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.circumplex import READING, with_reading
 from skelemo.inference.keypoints import ReadOptions

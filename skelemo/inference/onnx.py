@@ -17,7 +17,7 @@ import pandas as pd
 
 from skelemo.atomic import finished
 from skelemo.cache.store import Cache
-from skelemo.data.window import KEY_SPAN, Window, guess_sizes, target_rows, window_frames
+from skelemo.data.window_frames import KEY_SPAN, Window, guess_sizes, target_rows, window_frames
 from skelemo.errors import ConfigError, InputError, SkelemoError, one_line
 from skelemo.inference.base import BasePredictor, Progress, Text, paths_of
 from skelemo.inference.sources import require_parts

@@ -17,7 +17,7 @@ from skelemo.cache.store import Cache
 from skelemo.data.calibration import source_of
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
-from skelemo.data.window import Window, target_rows
+from skelemo.data.window_frames import Window, target_rows
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.inference.base import BasePredictor, Progress, Sources, Text, chunks, paths_of

@@ -29,7 +29,7 @@ def write_problems(out: Path, source: Path, partition: Partition, failures: Iter
     Concurrent ingests are safe: each checks for changes after writing, so the last one includes everything.
     """
     _write_failures(out, source, partition, failures)
-    before: set[str] = set()  # an empty cache has no table
+    before = {PROBLEMS} if (out / PROBLEMS).exists() else set()  # an empty cache has no table
     while (now := _origins(out)) != before:
         before = now
         _write(out / PROBLEMS, {(cell(file), cell(reason)) for file, reason in _collected(out)})

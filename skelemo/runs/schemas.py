@@ -244,7 +244,7 @@ class Model(TypedDict):
 
 
 class _WindowFields(TypedDict):
-    """`skelemo.data.window.Window`."""
+    """`skelemo.data.window_frames.Window`."""
 
     length: Annotated[int, Field(ge=1, le=100_000)]
     dilation: Annotated[int, Field(ge=1, le=1_000_000)]

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from skelemo.data.corpus import Corpus
-from skelemo.data.window import Window
+from skelemo.data.window_frames import Window
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
 from skelemo.evaluation.metrics import main_metric

@@ -8,7 +8,7 @@ from small_caches import a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
-from skelemo.data.window import window_frames
+from skelemo.data.window_frames import window_frames
 from skelemo.data.windows import Gatherer, Window, clip_labels, find_targets, labeled_as_clips
 from skelemo.targets import VA, Head
 

@@ -13,7 +13,7 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.loader import Batches
-from skelemo.data.window import target_rows, window_frames
+from skelemo.data.window_frames import target_rows, window_frames
 from skelemo.data.windows import Gatherer, Targets, Window, find_targets, window_columns
 from skelemo.errors import ConfigError
 from skelemo.evaluation.scores import score

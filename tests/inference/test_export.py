@@ -17,7 +17,7 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.data.corpus import load_corpus
-from skelemo.data.window import Window, target_rows, window_frames
+from skelemo.data.window_frames import Window, target_rows, window_frames
 from skelemo.data.windows import Gatherer
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference import onnx

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skelemo.data.window import Window
+from skelemo.data.window_frames import Window
 from skelemo.errors import ConfigError
 from skelemo.evaluation.circumplex import PROTOTYPES
 from skelemo.inference.live.history import History, Shape

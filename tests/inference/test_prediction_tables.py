@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skelemo.data.window import KEY_SPAN
+from skelemo.data.window_frames import KEY_SPAN
 from skelemo.inference.base import BasePredictor, paths_of
 from skelemo.inference.keypoints import is_cache
 from skelemo.inference.live.stream import LiveFrame, LivePerson

@@ -26,6 +26,8 @@ def test_partitions_keep_each_others_problems_until_the_source_is_partitioned_an
     assert unusable(out) == {"d": "is empty"}
     write_problems(out, source, Partition(), [])
     assert listed(out) == ["x_keypoints.json"], "those of another source"
+    write_problems(out, tmp_path / "other", Partition(), [])
+    assert listed(out) == [], "the last problem is gone, too"
 
 
 def test_file_names_are_not_run_as_formulas(tmp_path):

@@ -78,6 +78,17 @@ def test_a_clip_at_either_end_of_a_recording_is_as_long_as_any(tmp_path, frame, 
     assert found.numbers.tolist() == list(range(first, first + CLIP_FRAMES))
 
 
+@pytest.mark.parametrize(("size", "units"), [((640, 480), (640, 480)), ((0, 0), (1, 1))])
+def test_a_clip_of_relative_coordinates_has_pixels_if_the_size_is_known(tmp_path, size, units):
+    sequence = a_sequence("unit", 3, points=95, scale="unit", width=size[0], height=size[1])
+    corpus = corpus_of(tmp_path / "cache", sequence)
+    table = pd.DataFrame({"fold": [1], "sequence": "unit", "frame": 1, "va_valence": 0.5, "va_arousal": 0.5,
+                          "va_valence_predicted": 0.0, "va_arousal_predicted": 0.0})  # fmt: skip
+    (found,) = find_mistakes(corpus, table, [VA], 1)
+    assert found.size == size
+    np.testing.assert_allclose(found.points, sequence.keypoints * [*units, 1], rtol=0.005)
+
+
 def test_windows_are_grouped_by_missing_and_visible_points(tmp_path):
     keypoints = np.full((4, 95, 3), 50, np.float32)
     keypoints[..., 2] = 1

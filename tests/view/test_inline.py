@@ -10,7 +10,7 @@ import pytest
 from small_caches import a_cache, a_sequence
 
 import skelemo
-from skelemo.data.window import KEY_SPAN
+from skelemo.data.window_frames import KEY_SPAN
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference.base import BasePredictor
 from skelemo.inference.live.stream import LiveFrame, LivePerson

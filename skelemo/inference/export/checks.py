@@ -13,7 +13,7 @@ from skelemo.cache.sequence import Sequence as Clip
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import load_corpus
-from skelemo.data.window import target_rows
+from skelemo.data.window_frames import target_rows
 from skelemo.data.windows import find_targets
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.metrics import main_metric, titles

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skelemo.data.window import Window, nearest
+from skelemo.data.window_frames import Window, nearest
 from skelemo.errors import ConfigError
 
 #: Frames that stand in for the clip in live prediction with ``reference: clip``: three seconds.

@@ -11,7 +11,7 @@ from torch import nn
 from skelemo.data.calibration import people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.occlusion import Occlusions
-from skelemo.data.window import Window
+from skelemo.data.window_frames import Window
 from skelemo.data.windows import Gatherer, Targets, window_columns
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.paired import losses
