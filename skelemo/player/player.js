@@ -120,7 +120,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> image or null}. */
 
     step(by) { this.pause(); this.seek(this.at + by); }
     toggle() { this.playing ? this.pause() : this.play(); }
-    zoom(view) { this.view = view; this.box = null; this.draw(); }
+    zoom(view) { Object.assign(this, {view, box: null, extent: null}); this.draw(); }
 
     play() {
       if (!this.clip || this.playing) return;
@@ -172,8 +172,8 @@ others(i) -> list of points, number(i), tracks, picture(i) -> image or null}. */
       return true;
     }
 
-    /* The visible area: the image, the person over the whole clip, or the current face. */
-    frameBox(points) {
+    /* The visible area: the image (of unknown size: everyone shown so far), the person so far, or the current face. */
+    frameBox(points, others) {
       const {clip} = this, [width, height] = clip.size;
       const part = this.view === "face" && clip.parts.find(one => one.kind === "face");
       const face = part && skelemo.bounds(points, part.start, part.start + part.points);
@@ -184,7 +184,8 @@ others(i) -> list of points, number(i), tracks, picture(i) -> image or null}. */
       }
       if (this.view === "image" && width > 1 && height > 1) return this.box = [0, 0, width, height];
       if (this.view === "face" && this.box) return this.box;
-      this.extent = skelemo.union(this.extent, skelemo.bounds(points));
+      const shown = this.view === "image" ? [points, ...others] : [points];
+      this.extent = shown.map(one => skelemo.bounds(one)).reduce(skelemo.union, this.extent);
       return this.box = this.extent;
     }
 
@@ -201,7 +202,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> image or null}. */
       if (!points) { this.root.classList.add("loading"); return; }
       this.root.classList.remove("loading");
       const [pen, width, height] = fresh(this.stage), others = this.pale ? clip.others?.(at) || [] : [];
-      const box = this.frameBox(points), seen = skelemo.bounds(points);
+      const box = this.frameBox(points, others), seen = skelemo.bounds(points);
       this.note.textContent = seen ? "" : "no person visible in this frame";
       if (box) {
         const whole = this.view === "image" && clip.size[0] > 1, place = fit(box, width, height, whole ? .01 : .1);

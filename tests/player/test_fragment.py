@@ -145,3 +145,31 @@ def test_a_browser_plays_it_by_keyboard(tmp_path):
         tab.wait_for_function("document.querySelector('.skelemo-player').player.at === 7", timeout=3000)
         assert not wrong
         browser.close()
+
+
+#: Left and right end of what a canvas shows, as shares of its width.
+SPAN = """() => { const canvas = document.querySelector(".stage canvas"), {width, height} = canvas, columns = [];
+    const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
+    for (let i = 3; i < data.length; i += 4) if (data[i]) columns.push((i >> 2) % width);
+    return [Math.min(...columns) / width, Math.max(...columns) / width] }"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_an_image_of_unknown_size_shows_everyone_and_the_person_alone_fills_it(tmp_path):
+    person, other = np.zeros((2, 1, 95, 3), np.float32)
+    person[0, 1:3], other[0, 1:3] = [(100, 50, 1), (200, 50, 1)], [(300, 50, 1), (400, 50, 1)]
+    page = tmp_path / "page.html"
+    page.write_text(player.html(player.Clip(person, layout(), others=[other])), "utf-8")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(page.as_uri())
+        margin = 0.1 / 1.2
+        assert tab.evaluate(SPAN) == pytest.approx([margin, 1 - margin], abs=0.02), "from 100 to 400"
+        tab.locator("[aria-label=zoom]").select_option("person")
+        assert tab.evaluate(SPAN)[0] == pytest.approx(margin, abs=0.02), "from 100 to 200; the other is outside"
+        tab.locator("[aria-label=zoom]").select_option("image")
+        assert tab.evaluate(SPAN) == pytest.approx([margin, 1 - margin], abs=0.02)
+        browser.close()

@@ -93,7 +93,7 @@ function facts() {
     box.append(" ");
   };
   check("prepared", "as a model sees it", prepared, on => { prepared = on; show(player.at); });
-  if (sequence.others.length) check("others", "other people", player.pale, on => { player.pale = on; player.draw(); });
+  if (sequence.others.length) check("others", "other people", player.pale, on => { player.pale = on; player.zoom(player.view); });
   if (sequence.film) check("behind", "video", behind, on => { behind = on; player.draw(); });
 }
 
