@@ -38,11 +38,19 @@ def environment(cache: Cache, heads: tuple[Head, ...], device: torch.device) -> 
 
 
 def _git_commit() -> str | None:
-    """Commit of the running source, with a plus sign if it has uncommitted changes."""
-    here = Path(skelemo.__file__).parent
+    """Commit of the running source, with a plus sign if it has uncommitted changes; None outside a checkout."""
+    root = Path(skelemo.__file__).parents[1]
     try:
         commit = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+"],
+            [
+                "git",
+                f"--git-dir={root / '.git'}",
+                f"--work-tree={root}",
+                "describe",
+                "--always",
+                "--abbrev=40",
+                "--dirty=+",
+            ],
             capture_output=True,
             text=True,
             timeout=10,
