@@ -81,7 +81,7 @@ def _kept_parts(seen: Tensor, drop: float, layout: Layout, uniform: Callable[...
     kept = uniform(*shown.shape) >= drop
     kept = kept | ~(kept & shown).any(1, keepdim=True)
     lengths = torch.tensor([len(part) for part in layout.parts], device=seen.device)
-    return kept.repeat_interleave(lengths, 1)[:, None, :, None]
+    return kept.repeat_interleave(lengths, 1, output_size=len(layout))[:, None, :, None]
 
 
 def sizes(keypoints: Tensor, layout: Layout) -> Tensor:

@@ -235,8 +235,8 @@ def _norm(vectors: Tensor) -> Tensor:
 
 
 def _needed(frames: Tensor) -> bool:
-    """Whether any frame is marked; always true in an exported program, whose control flow is fixed."""
-    return not _eager() or bool(frames.any())
+    """Whether any frame is marked; always true in exported programs, and on devices for which Python would wait."""
+    return not _eager() or frames.device.type != "cpu" or bool(frames.any())
 
 
 def _eager() -> bool:
