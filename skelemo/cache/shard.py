@@ -173,8 +173,6 @@ def write_shard(
 ) -> Path:
     """Write a shard into ``folder``, under a name derived from its content.
 
-    An existing shard of that name is kept unless it is damaged.
-
     Raises `CacheError`: sequences do not fit the header or share an id, or the folder cannot be written; nothing is
     left behind.
     """
@@ -191,8 +189,6 @@ def write_shard(
     attributes = _attributes(header)
     digest = _hash(attributes, tables)
     path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
-    if path.exists() and _is_intact(path, digest):
-        return path
 
     def fill(file: h5py.File) -> None:
         for name, text in {**attributes, "tool": f"skelemo {skelemo.__version__}", "sha256": digest}.items():
@@ -312,14 +308,6 @@ def _hash(attributes: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> st
         digest.update(described(name, table).encode())
         digest.update(table.tobytes())
     return digest.hexdigest()
-
-
-def _is_intact(path: Path, digest: str) -> bool:
-    try:
-        shard = open_shard(path)
-        return shard.sha256 == digest and not shard.damaged()
-    except CacheError:
-        return False
 
 
 def frame_types(header: Header, shares: Collection[str] = ()) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
