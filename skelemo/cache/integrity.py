@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skelemo.cache.sequence import LABELS, facts_hash, hashed_names, splits_text
-from skelemo.cache.statistics import count, points_seen
+from skelemo.cache.sequence import facts_hash, hashed_names, splits_text
 from skelemo.errors import CacheError, UnreadableError
-from skelemo.skeleton import layout
 
 if TYPE_CHECKING:
     from skelemo.cache.shard import Shard
@@ -18,10 +16,10 @@ BLOCK = 16_384
 
 
 def damaged_sequences(shard: "Shard") -> list[str]:
-    """Ids of the sequences that cannot be read, have invalid values, or do not match their hash and counts."""
+    """Ids of the sequences that cannot be read, have invalid values, or do not match their hash."""
     rows = [{str(name): fact for name, fact in row.items()} for row in shard.sequences.to_dict("records")]
-    for index, row in enumerate(rows):
-        row |= {"index": index, "splits": splits_text(row["splits"])}
+    for row in rows:
+        row["splits"] = splits_text(row["splits"])
     return [name for run in runs(rows, BLOCK) for name in _damaged(shard, run)]
 
 
@@ -66,16 +64,12 @@ def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
 
 def _is_intact(shard: "Shard", row: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bool:
     """Check a sequence; keypoints that are not among its columns are read block by block."""
-    digest, seen = facts_hash(row), np.zeros(1, np.int64)
+    digest = facts_hash(row)
     for name in hashed_names(columns):
         digest.update(f"{name}\0".encode())
         for block in [columns[name]] if name in columns else _keypoints(shard, row):
             digest.update(block.data)
-            if name == "keypoints":
-                seen = seen + points_seen(block)
-    labels = {name.removeprefix(LABELS): array for name, array in columns.items() if name.startswith(LABELS)}
-    counted = count(seen, labels, layout(shard.header.layout), shard.header.heads)
-    return bool(digest.hexdigest() == row["sha256"]) and shard.counts.has(row["index"], counted)
+    return bool(digest.hexdigest() == row["sha256"])
 
 
 def _keypoints(shard: "Shard", row: Mapping[str, Any]) -> Iterator[np.ndarray]:

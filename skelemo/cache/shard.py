@@ -28,7 +28,7 @@ from skelemo.cache.sequence import (
     require_numbers,
     require_text,
 )
-from skelemo.cache.statistics import Counts, count, require_possible
+from skelemo.cache.statistics import Counts, count
 from skelemo.cache.tables import (
     TABLES,
     Columns,
@@ -227,7 +227,6 @@ def open_shard(path: Path) -> Shard:
         sequences = columns["sequences"]
         stored = _find_frames(file, header)
         require_consistent(sequences, len(stored["number"]))
-        require_possible(counts, np.asarray(sequences["length"]), layout, header.heads)
         sequences["splits"] = [read_splits(text) for text in sequences["splits"]]
         return Shard(path, header, columns, counts, stored, hdf5.read_attribute(file, "tool"), digest)
 

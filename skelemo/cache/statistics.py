@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.errors import CacheError
 from skelemo.skeleton import Layout
 from skelemo.targets import Head, hard_labels
 
@@ -25,11 +24,6 @@ class Counts:
     seen: np.ndarray  # [S] frames with any visible point
     points: np.ndarray  # [S, P] visible points of each part of the layout, over all frames
     labels: Mapping[str, np.ndarray]
-
-    def has(self, row: int, counted: Mapping[str, Any]) -> bool:
-        """Whether the counts of a row equal those of `count`."""
-        arrays = {"seen": self.seen, "points": self.points, **{f"labels/{n}": a for n, a in self.labels.items()}}
-        return all(np.array_equal(array[row], counted[name]) for name, array in arrays.items())
 
     def of(self, rows: np.ndarray) -> "Counts":
         """Select sequences, by mask or rows."""
@@ -75,27 +69,6 @@ def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
     else:
         each = (labels == 1 if head.kind == "flags" else ~np.isnan(labels)).sum(0)
     return np.append(head.labeled(labels).sum(), each).astype(COUNT_TYPE)
-
-
-def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: Iterable[Head]) -> None:
-    """Raise `CacheError` for counts that are impossible for sequences of these lengths ``[S]``.
-
-    A count is negative or exceeds the frames or points, or classes do not add up to the labeled frames.
-    """
-    most = np.array([len(part) for part in layout.parts], COUNT_TYPE)
-    # Each is bounded before it is multiplied or summed, to avoid overflows.
-    possible = _within(counts.seen, length) and _within(counts.points, counts.seen[:, None] * most)
-    possible = possible and bool((counts.points.sum(1) >= counts.seen).all())
-    for head in heads:
-        labeled, each = counts.labels[head.name][:, 0], counts.labels[head.name][:, 1:]
-        possible = possible and _within(labeled, length) and _within(each, labeled[:, None])
-        possible = possible and (head.kind != "classes" or bool((each.sum(1) == labeled).all()))
-    if not possible:
-        raise CacheError("the counts of visible points or labeled frames are impossible")
-
-
-def _within(counts: np.ndarray, most: np.ndarray) -> bool:
-    return bool(((counts >= 0) & (counts <= most)).all())
 
 
 def name_counts(head: Head, counts: np.ndarray) -> dict[str, int]:

@@ -1,16 +1,12 @@
 """Counts: what is reported of frames without reading them is what they hold."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
-from small_caches import BODY_AND_FACE, HEADS, MOOD, a_cache, a_sequence
+from small_caches import BODY_AND_FACE, HEADS, a_cache, a_sequence
 
 from skelemo.cache.shard import Header, open_shard, write_shard
-from skelemo.cache.statistics import Counts, count_labels, require_possible
+from skelemo.cache.statistics import count_labels
 from skelemo.cache.store import open_cache
-from skelemo.errors import CacheError
-from skelemo.skeleton import layout
 from skelemo.targets import Head
 
 
@@ -88,29 +84,3 @@ def test_flags_are_counted_where_they_are_set_and_shares_by_their_largest():
     shares = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0, 0, 1], [np.nan] * 3], np.float32)
     assert count_labels(Head("expression", "classes", ("a", "b", "c")), shares).tolist() == [3, 1, 1, 1]
     assert count_labels(Head("expression", "classes", ("a", "b", "c")), None).tolist() == [0, 0, 0, 0]
-
-
-BODY = layout("body_25")
-LENGTH, FLAGS = np.array([4]), Head("au", "flags", ("AU1", "AU2"))
-
-
-@pytest.mark.parametrize(
-    ("seen", "points", "moods", "flags", "possible"),
-    [
-        (3, 75, [4, 1, 1, 2], [4, 4, 0], True),
-        (3, 3, [0, 0, 0, 0], [1, 1, 1], True),
-        (5, 75, [4, 1, 1, 2], [4, 4, 0], False),  # more frames than the sequence has
-        (3, 76, [4, 1, 1, 2], [4, 4, 0], False),  # more points than three frames have
-        (3, 2, [4, 1, 1, 2], [4, 4, 0], False),  # fewer points than frames with any
-        (3, 75, [4, 1, 1, 1], [4, 4, 0], False),  # a labeled frame without a class
-        (3, 75, [3, 1, 1, 2], [4, 4, 0], False),  # more classes than labeled frames
-        (3, 75, [4, 1, 1, 2], [3, 4, 0], False),  # a flag in an unlabeled frame
-        (3, 75, [4, 5, -1, 0], [4, 4, 0], False),
-        (3, 75, [5, 1, 1, 3], [4, 4, 0], False),
-    ],
-)
-def test_impossible_counts_are_refused(seen, points, moods, flags, possible):
-    labels = {"expression": np.array([moods]), "au": np.array([flags])}
-    counts = Counts(np.array([seen]), np.array([[points]]), labels)
-    with nullcontext() if possible else pytest.raises(CacheError, match=r"counts .* are impossible"):
-        require_possible(counts, LENGTH, BODY, (MOOD, FLAGS))
