@@ -84,13 +84,12 @@ def from_disk(run: Callable[[], object], files: list[Path]) -> Callable[[], obje
 
 def write_plain(path: Path, plain: Path) -> None:
     """The arrays of every frame, one shard after another, as they lie in memory."""
-    from skelemo.cache.integrity import read_frames
     from skelemo.cache.store import open_cache
 
     with plain.open("wb") as file:
         for shard in open_cache(path).shards:
-            for array in read_frames(shard, 0, shard.frames).values():
-                array.tofile(file)
+            for stored in shard.stored.values():
+                stored.read().tofile(file)
 
 
 def load(path: Path) -> object:

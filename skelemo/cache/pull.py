@@ -24,6 +24,7 @@ from skelemo.cache.index import (
     match,
     read_index,
 )
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.remote import Remote, is_missing
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
@@ -168,7 +169,7 @@ class _Pull:
         sha256 = entry.sha256 if entry else ""
         try:
             shard = fetch_shard(self.remote, name, size, path, sha256=sha256, progress=progress.add)
-            if damaged := shard.damaged():
+            if damaged := damaged_sequences(shard):
                 raise CacheError(f"sequence {damaged[0]!r} is damaged")
             with self.lock:
                 self.accept(name, shard)

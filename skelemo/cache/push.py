@@ -21,6 +21,7 @@ from skelemo.cache.index import (
     match,
     read_index,
 )
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.remote import Remote, is_missing
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import Shard, open_shard
@@ -103,7 +104,7 @@ class _Push:
 
         def send(name: str) -> None:
             path = self.shards[name].path
-            if damaged := self.shards[name].damaged():
+            if damaged := damaged_sequences(self.shards[name]):
                 raise CacheError(f"{path}: sequence {damaged[0]!r} is damaged: run skelemo cache verify")
             self.remote.put(path, name)
             progress.add(self.own[name].size)

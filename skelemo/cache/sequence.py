@@ -110,10 +110,13 @@ class Sequence:
     @cached_property
     def sha256(self) -> str:
         """Hash of the content, identical on every machine."""
-        digest, arrays = facts_hash(self.facts()), self.frame_arrays()
-        for name in hashed_names(arrays):
+        facts = self.facts()
+        # Each text ends with a zero byte; then follow width and height as int64 and fps as float64, little-endian.
+        digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
+        digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
+        for name, array in sorted(self.frame_arrays().items()):
             digest.update(f"{name}\0".encode())
-            digest.update(arrays[name].data)
+            digest.update(array.data)
         return digest.hexdigest()
 
     @cached_property
@@ -150,23 +153,6 @@ def is_labeled(labels: np.ndarray) -> bool:
 def splits_text(splits: Mapping[str, str]) -> str:
     """Subset by column as sorted JSON, as hashed and stored."""
     return json.dumps(dict(sorted(splits.items())), ensure_ascii=False)
-
-
-def hashed_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the hashed arrays, in order; unlabeled heads are not hashed."""
-    names = {name for name, array in arrays.items() if not name.startswith(LABELS) or is_labeled(array)}
-    return sorted(names | {"keypoints"})
-
-
-def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
-    """SHA-256 over a sequence's facts, to be continued with its arrays.
-
-    Each text ends with a zero byte; then follow width and height as int64 and fps as float64, little-endian. Other
-    entries of ``facts`` are ignored.
-    """
-    digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
-    digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
-    return digest
 
 
 def require_text(text: object) -> None:

@@ -17,7 +17,6 @@ from skelemo import skeleton
 from skelemo.atomic import finished
 from skelemo.cache import hdf5
 from skelemo.cache.chunk_reader import Chunks
-from skelemo.cache.integrity import damaged_sequences
 from skelemo.cache.sequence import (
     KEYPOINT_TYPE,
     LABELS,
@@ -158,10 +157,6 @@ class Shard:
         head.check(labels)
         if labels is not array:
             array[:] = soft_labels(labels, len(head))
-
-    def damaged(self) -> list[str]:
-        """Ids of damaged sequences, see `damaged_sequences`."""
-        return damaged_sequences(self)
 
 
 def write_shard(

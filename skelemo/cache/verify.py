@@ -15,6 +15,7 @@ from pathlib import Path
 
 from skelemo import skeleton
 from skelemo.cache import hdf5
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import SUFFIX, open_shard, read_attributes, to_header
 from skelemo.cache.store import shard_files
 from skelemo.cache.tables import read_table, to_columns
@@ -148,7 +149,7 @@ def _examine(path: Path) -> Finding | None:
         return Finding(path, hdf5.reason(error, path), tuple(sequences), found)
     if NAME.fullmatch(path.name) and path.name != shard.name:
         return Finding(path, f"its content belongs to {shard.name}", (), None)
-    damaged = shard.damaged()
+    damaged = damaged_sequences(shard)
     if not damaged:
         return None
     videos = shard.sequences["video"][shard.sequences["id"].isin(damaged)]

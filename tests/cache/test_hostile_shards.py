@@ -14,6 +14,7 @@ import pytest
 from small_caches import BODY, everything_in, rewritten
 
 from skelemo.cache import hdf5, shard
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import open_shard, write_shard
 from skelemo.cache.tables import TABLES
 from skelemo.errors import CacheError
@@ -357,4 +358,4 @@ def test_sequences_with_changed_frames_are_damaged(path):
         file["frames/labels/va"][6] = 0.25
 
     forge(path, change)
-    assert open_shard(path).damaged() == ["two/left"]
+    assert damaged_sequences(open_shard(path)) == ["two/left"]

@@ -10,6 +10,7 @@ from small_caches import BODY, a_cache, a_recording, a_sequence, moods
 
 from skelemo.cache import shard_writer
 from skelemo.cache.merge import merge, subset
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
@@ -50,7 +51,7 @@ def test_a_merged_cache_has_every_sequence_once_unchanged(tmp_path, pair):
     assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE)}
     assert (done.sequences, done.frames, done.duplicates) == (3, 48, 1)
     cache = open_cache(tmp_path / "c")
-    assert all(shard.damaged() == [] for shard in cache.shards)
+    assert all(damaged_sequences(shard) == [] for shard in cache.shards)
     assert sorted(cache.recordings["video"]) == ["one", "three", "two"]
     assert cache.problems["file"].tolist() == ["three/9.json"]
     assert cache.hash == open_cache(pair).hash

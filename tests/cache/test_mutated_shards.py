@@ -7,6 +7,7 @@ import pytest
 from small_caches import BODY, a_recording, a_sequence
 
 from skelemo.cache import hdf5
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import open_shard, write_shard
 from skelemo.errors import CacheError
 
@@ -41,7 +42,7 @@ def survive(folder, mutants):
         start = time.process_time()
         refused = ""
         try:
-            damaged = open_shard(path).damaged()
+            damaged = damaged_sequences(open_shard(path))
         except CacheError as error:
             damaged, refused = [], str(error)
         assert damaged or mutant == whole or refused.startswith(f"{path}: "), number

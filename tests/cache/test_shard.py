@@ -12,6 +12,7 @@ import pytest
 from small_caches import BODY, BODY_AND_FACE, CLASSES, HEADS, MOOD, PROBLEM, a_recording, a_sequence, everything_in
 
 from skelemo import skeleton
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import Header, open_shard, write_shard
 from skelemo.errors import CacheError, ConfigError
 
@@ -20,7 +21,7 @@ def test_round_trip(path, sequences):
     opened = open_shard(path)
     assert opened.header == BODY
     assert opened.frames == 9
-    assert opened.damaged() == []
+    assert damaged_sequences(opened) == []
     rows = opened.sequences
     assert rows["start"].tolist() == [0, 5, 8]
     assert rows["splits"].tolist() == [{"split": "train"}, {}, {}]
@@ -62,7 +63,7 @@ def test_empty_frames_compress_within_the_readers_limit(tmp_path, layout):
     nobody = a_sequence("nobody", 1500, keypoints=np.zeros((1500, points, 3), np.float32), expression=np.full(1500, -1))
     path = write_shard(tmp_path, Header(layout, HEADS), [nobody])
     assert path.stat().st_size < nobody.keypoints.nbytes / 60
-    assert open_shard(path).damaged() == []
+    assert damaged_sequences(open_shard(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_empty_frames_compress_within_the_readers_limit(tmp_path, layout):
 def test_shards_of_any_size_are_read_as_written(tmp_path, sequences):
     path = write_shard(tmp_path, BODY, sequences)
     assert open_shard(path).frames == sum(map(len, sequences))
-    assert open_shard(path).damaged() == []
+    assert damaged_sequences(open_shard(path)) == []
 
 
 def test_the_same_content_has_the_same_name_and_bytes(tmp_path, path, sequences):
@@ -141,7 +142,7 @@ def test_a_missing_folder_is_an_error(tmp_path, sequences):
 def test_no_lock_is_needed_to_read(path):
     with path.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        assert open_shard(path).damaged() == []
+        assert damaged_sequences(open_shard(path)) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from skelemo.cache import pull as pulling
 from skelemo.cache import remote
 from skelemo.cache.pull import pull
 from skelemo.cache.push import push
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.transfer import read_options
@@ -352,7 +353,7 @@ def test_a_full_disk_leaves_no_partial_shard(far, tmp_path, monkeypatch):
 def test_pulled_shards_are_intact(far, tmp_path):
     pull(str(far), tmp_path / "here")
     for path in shard_files(tmp_path / "here"):
-        assert open_shard(path).damaged() == []
+        assert damaged_sequences(open_shard(path)) == []
 
 
 def test_recordings_without_people_are_pushed_and_pulled(tmp_path):

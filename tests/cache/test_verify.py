@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, rewritten
 
-from skelemo.cache import hdf5, integrity, shard_writer, verify
+from skelemo.cache import hdf5, reading, shard_writer, verify
 from skelemo.cache.chunk_reader import Chunks
-from skelemo.cache.reading import read_sequences
-from skelemo.cache.shard import Shard, open_shard, write_shard
+from skelemo.cache.reading import damaged_sequences, read_sequences
+from skelemo.cache.shard import Header, open_shard, write_shard
 from skelemo.cache.shard_writer import complete, extract
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
@@ -102,14 +102,14 @@ def test_a_misnamed_shard_is_damaged(cache):
 
 
 def test_a_shard_replaced_while_it_is_read_is_not_damaged(cache, monkeypatch):
-    path, original = shard_files(cache)[1], Shard.damaged
+    path, original = shard_files(cache)[1], verify.damaged_sequences
 
-    def replaced_meanwhile(shard, *rest):
+    def replaced_meanwhile(shard):
         if shard.path == path:
             path.unlink()
-        return original(shard, *rest)
+        return original(shard)
 
-    monkeypatch.setattr(Shard, "damaged", replaced_meanwhile)
+    monkeypatch.setattr(verify, "damaged_sequences", replaced_meanwhile)
     assert verify.verify(cache) == []
 
 
@@ -121,11 +121,11 @@ def test_threads_find_the_same_damage(cache):
     assert len(alone) == 2
 
 
-def test_sequences_of_any_length_are_checked_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(integrity, "BLOCK", 64)
+def test_sequences_of_any_length_are_checked(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_FRAMES", 64)
     sequences = [a_sequence(f"v{frames}", frames) for frames in (1, 30, 34, 64, 65, 700, 3, 128)]
     path = write_shard(tmp_path, BODY, sequences)
-    assert open_shard(path).damaged() == []
+    assert damaged_sequences(open_shard(path)) == []
     for name, row, value, damaged in [
         ("keypoints", 3, 1.0, "v30"),
         ("keypoints", 500, 1.0, "v700"),
@@ -137,24 +137,27 @@ def test_sequences_of_any_length_are_checked_in_blocks(tmp_path, monkeypatch):
         with rewritten(path) as file:
             before = file["frames"][name][row]
             file["frames"][name][row] = value
-        assert open_shard(path).damaged() == [damaged]
+        assert damaged_sequences(open_shard(path)) == [damaged]
         with rewritten(path) as file:
             file["frames"][name][row] = before
 
 
 def test_memory_is_bounded(tmp_path):
-    nobody = np.zeros((100_000, 95, 3), np.float32)
-    nothing = {"expression": np.full(100_000, -1), "valence": np.zeros(100_000), "arousal": np.zeros(100_000)}
-    header = BODY.__class__("body_25+face_70", BODY.heads)
-    long = a_sequence("long", 100_000, points=1, keypoints=nobody, **nothing)
-    path = write_shard(tmp_path, header, [long])
-    code = "import resource, sys; from pathlib import Path; from skelemo.cache.verify import check\n"
-    code += "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; print(check(Path(sys.argv[1])))\n"
-    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    found, kilobytes = done.stdout.split()
-    assert found == "None"
-    assert int(kilobytes) < 60_000, "the keypoints are 114 MB"
+    def shard(frames, sequences):
+        nobody = np.zeros((frames, 95, 3), np.float32)
+        nothing = {"expression": np.full(frames, -1), "valence": np.zeros(frames), "arousal": np.zeros(frames)}
+        header = Header("body_25+face_70", BODY.heads)
+        each = [a_sequence(str(index), frames, keypoints=nobody, **nothing) for index in range(sequences)]
+        return write_shard(tmp_path, header, each)
+
+    code = "import sys; from pathlib import Path; from skelemo.cache.verify import check\n"
+    code += "for path in map(Path, sys.argv[1:]):\n"
+    code += "    print(check(path), *(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    shards = shard(100, 1), shard(16_000, 8)
+    done = subprocess.run([sys.executable, "-c", code, *shards], capture_output=True, text=True, check=True)
+    (found, _, before, _), (found_again, _, peak, _) = map(str.split, done.stdout.split("\n\n")[:2])
+    assert found == found_again == "None"
+    assert int(peak) - int(before) < 60_000, "the keypoints are 146 MB"
 
 
 # What is said
@@ -261,7 +264,7 @@ def test_frames_without_permission_are_not_damaged(cache, monkeypatch):
 
     monkeypatch.setattr(Chunks, "read_into", refused)
     with pytest.raises(UnreadableError, match="Permission denied"):
-        shard.damaged()
+        damaged_sequences(shard)
 
 
 @pytest.mark.parametrize(
@@ -277,10 +280,10 @@ def test_unreadable_frames_are_damaged_only_by_disk_errors(cache, monkeypatch, e
 
     monkeypatch.setattr(Chunks, "read_into", fails)
     if damaged:
-        assert len(shard.damaged()) == 2
+        assert len(damaged_sequences(shard)) == 2
     else:
         with pytest.raises(UnreadableError, match="fix that and try again"):
-            shard.damaged()
+            damaged_sequences(shard)
 
 
 def test_a_shard_of_a_later_version_is_not_damaged(cache):
@@ -320,5 +323,5 @@ def test_damaged_frames_are_not_extracted(cache):
 def test_adjacent_sequences_are_read_together_up_to_a_limit():
     places = [(0, 4), (4, 4), (8, 4), (12, 30), (42, 1), (50, 2), (52, 6), (58, 1)]  # start and length
     rows = [{"start": start, "length": length} for start, length in places]
-    found = [[row["start"] for row in run] for run in integrity.runs(rows, 8)]
+    found = [[row["start"] for row in run] for run in reading.runs(rows, 8)]
     assert found == [[0, 4], [8], [12], [42], [50, 52], [58]]

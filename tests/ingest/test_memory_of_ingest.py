@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 CODE = """
-import resource, sys
+import sys
 from pathlib import Path
 import skelemo.ingest.batching as groups
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
 groups.GROUP_FILES = 500
 ingest(make_plan(Path(sys.argv[1]), Path(sys.argv[2]), None, Settings()))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))
 """
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import open_cache
 from skelemo.ingest import batching as batching_module
@@ -77,7 +78,7 @@ def killed_until_done(source: Path, out: Path, kills: int, seed: int) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for shard in out.glob("*.h5"):
-            assert open_shard(shard).damaged() == []
+            assert damaged_sequences(open_shard(shard)) == []
     code, said = finish(start(source, "--out", out, "--jobs", 2))
     assert code == 0, said
 
