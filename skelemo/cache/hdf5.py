@@ -149,13 +149,12 @@ class Group:
 
 
 @contextmanager
-def opened(path: Path, *, check: bool = True) -> Iterator[Group]:
+def opened(path: Path) -> Iterator[Group]:
     """Open a file for reading, without a lock, after checking its seal; yields the root. Raises as `reading`."""
     with reading(path):
         if not path.is_file():
             raise CacheError("not a file")
-        if check:
-            require_sealed(path)
+        require_sealed(path)
         with h5py.File(path, "r", locking=False) as file:
             if file.userblock_size:
                 raise CacheError("not a shard: it has an HDF5 user block")

@@ -210,8 +210,8 @@ def open_shard(path: Path) -> Shard:
     data, other types, sizes beyond the file, inconsistent tables, or tables that do not match their hash).
     """
     with hdf5.opened(path) as file:
-        attributes = read_attributes(file)
-        header = to_header(attributes)
+        attributes = _read_attributes(file)
+        header = _to_header(attributes)
         layout = skeleton.layout(header.layout)
         tables = {name: read_table(file, name, layout, header.heads) for name in TABLES}
         digest = _hash(attributes, tables)
@@ -267,7 +267,7 @@ def _attributes(header: Header) -> dict[str, str]:
     }
 
 
-def read_attributes(file: hdf5.Group) -> dict[str, str]:
+def _read_attributes(file: hdf5.Group) -> dict[str, str]:
     """Read the attributes written by `_attributes`; raises `CacheError` for another format or version."""
     attributes = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
     if attributes["format"] != FORMAT:
@@ -280,7 +280,7 @@ def read_attributes(file: hdf5.Group) -> dict[str, str]:
     return attributes | {_ORIGIN: hdf5.read_attribute(file, _ORIGIN, default="{}")}
 
 
-def to_header(attributes: Mapping[str, str]) -> Header:
+def _to_header(attributes: Mapping[str, str]) -> Header:
     """Parse the header from attributes."""
     heads, simulated, settings, origin = (
         json.loads(attributes[name]) for name in ("heads", "simulated", "settings", _ORIGIN)

@@ -37,12 +37,15 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
     """
     from skelemo.cache.store import find_caches, open_cache
     from skelemo.cache.verify import quarantine as set_aside
+    from skelemo.cache.verify import verify
+    from skelemo.cli.progress import byte_progress
     from skelemo.errors import CacheError
 
     damaged, errors = False, []
     for folder in [folder for path in caches for folder in find_caches(path)]:
         try:
-            findings = _findings(folder, jobs)
+            with byte_progress(f"checking {folder}") as report:
+                findings = verify(folder, jobs=jobs, report=report)
             _show(folder, findings)
             damaged |= bool(findings)
             if not findings:
@@ -58,20 +61,6 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
     ctx.exit(1 if damaged else 0)
 
 
-def _findings(folder: Path, jobs: int) -> "list[Finding]":
-    """Problems of a cache, shown even if some shards cannot be checked."""
-    from skelemo.cache.verify import UncheckedError, verify
-    from skelemo.cli.progress import byte_progress
-
-    try:
-        with byte_progress(f"checking {folder}") as report:
-            return verify(folder, jobs=jobs, report=report)
-    except UncheckedError as error:
-        if error.findings:
-            _show(folder, error.findings)
-        raise
-
-
 def _show(folder: Path, findings: "list[Finding]") -> None:
     from skelemo.cli.screen import Screen
     from skelemo.cli.tables import table
@@ -85,17 +74,15 @@ def _show(folder: Path, findings: "list[Finding]") -> None:
     for finding in findings:
         shown.add_row(
             finding.path.name,
-            *(_listed(names) for names in (finding.damaged, finding.recordings)),
+            *(_listed(names) for names in (finding.sequences, finding.recordings)),
             finding.reason or "frames differ from what was written",
         )
     console.print(shown)
 
 
-def _listed(names: "tuple[str, ...] | None") -> "Text":
+def _listed(names: tuple[str, ...]) -> "Text":
     """The first few names."""
     from skelemo.cli.screen import lines
 
-    if names is None:
-        return lines(["unknown"])
     more = [f"… {len(names):,} in all"] if len(names) > MOST_NAMES else []
-    return lines([*names[:MOST_NAMES], *more])
+    return lines([*names[:MOST_NAMES], *more] or ["unknown"])
