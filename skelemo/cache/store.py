@@ -279,7 +279,7 @@ def _may_be_cache(folder: Path) -> bool:
 
 def require_same(shards: Iterable[Shard]) -> None:
     """Raise `CacheError` for shards that differ in layout, or in a head of the same name."""
-    advice = "shards of a cache must agree; ingest one of them into a separate folder"
+    advice = "shards of a cache must agree; ingest one of them again (--layout, --classes) or into a separate folder"
     first: Shard | None = None
     heads: dict[str, tuple[Head, Shard]] = {}
     for shard in shards:

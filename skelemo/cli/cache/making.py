@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 @click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 def merge(caches: tuple[Path, ...], out: Path) -> None:
-    """Merge several caches of the same layout into a new one.
+    """Merge several caches of the same layout and heads into a new one.
 
-    Identical sequences are kept once; the same sequence with different content is an error. Class lists may differ in
-    order, or be shorter than the longest: labels are mapped by name. Without labels, any class list is accepted.
-    If the command fails, nothing is written.
+    Identical sequences are kept once; the same sequence with different content is an error, and so are different lists
+    of classes (see `skelemo ingest --classes`). If the command fails, nothing is written.
 
     \b
     skelemo cache merge cache/monday cache/tuesday --out cache/both
