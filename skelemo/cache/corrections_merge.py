@@ -1,13 +1,11 @@
-"""Corrections of merged, extracted and transferred caches."""
+"""The table of corrections of merged, extracted and transferred caches: a union by id."""
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from skelemo.cache.corrections import (
     CORRECTIONS,
-    TRACKS,
     Correction,
     Corrections,
     change,
@@ -18,9 +16,6 @@ from skelemo.cache.corrections import (
 )
 from skelemo.cache.remote import Remote
 from skelemo.errors import InputError
-
-#: Video and person.
-Person = tuple[str, str]
 
 
 def merged(tables: Iterable[Corrections]) -> list[Correction]:
@@ -64,60 +59,32 @@ def merge_into(folder: Path, table: Corrections) -> int:
     return len(set(change(path, edit)) - before) if table.rows else 0
 
 
-def for_people(table: Corrections, kept: Collection[Person], everyone: Collection[Person]) -> Corrections:
-    """Corrections of the ``kept`` people and their videos, without those of the others in the cache."""
-    videos = {video for video, _ in kept}
-    rows = [
-        row
-        for row in table.rows
-        if row.video in videos
-        and (row.action in TRACKS or (row.video, row.person) in kept or (row.video, row.person) not in everyone)
-    ]
-    return replace(table, rows=tuple(rows))
+def read_remote(remote: Remote) -> Corrections:
+    """Read the table at a URL; empty if it does not exist.
 
-
-def row_hashes(rows: Iterable[Correction]) -> dict[str, str]:
-    """Hashes of rows by id, for the index; undoing a correction does not change its hash."""
-    return {row.id: hashlib.sha256(to_bytes([_without_undo(row)])).hexdigest()[:16] for row in rows}
-
-
-def read_remote(remote: Remote, indexed: Mapping[str, str]) -> Corrections | None:
-    """Read the table at a URL; None if it does not exist.
-
-    Raises `InputError`: it is damaged, or lacks a row of the index; `RemoteError`: it cannot be read.
-
-    Parameters
-    ----------
-    indexed : `row_hashes` in the index; the table may have further rows.
+    Raises `InputError`: it is damaged; `RemoteError`: it cannot be read.
     """
-    content = remote.read(CORRECTIONS)
-    if content is None:
-        return None
     path = f"{remote.label}/{CORRECTIONS}"
-    table = parse(content, path)
-    hashes = row_hashes(table.rows)
-    if wrong := [name for name, digest in indexed.items() if hashes.get(name) != digest]:
-        raise InputError(f"{path}: correction {wrong[0]} was {'changed' if wrong[0] in hashes else 'removed'}")
-    return table
+    content = remote.read(CORRECTIONS)
+    return Corrections(Path(path)) if content is None else parse(content, path)
 
 
-def merge_into_remote(remote: Remote, table: Corrections) -> tuple[int, dict[str, str]]:
-    """Merge a table into the one at a URL; returns the number of new or changed rows, and the hashes of all.
+def merge_into_remote(remote: Remote, table: Corrections) -> int:
+    """Merge a table into the one at a URL; returns the number of new or changed rows. Raises as `merged`.
 
-    Only a folder of this machine is locked meanwhile: elsewhere a concurrent push may overwrite the table.
+    Only a folder of this machine is locked meanwhile: elsewhere, the next push restores what a concurrent push
+    overwrote.
     """
     if remote.folder and remote.folder.is_dir():
         try:
-            added = merge_into(remote.folder, table)
+            return merge_into(remote.folder, table)
         except OSError as error:
             raise remote.error(error) from error
-        now = read_remote(remote, {})
-        return added, row_hashes(now.rows) if now else {}
-    before = read_remote(remote, {}) or Corrections(Path(remote.label) / CORRECTIONS)
+    before = read_remote(remote)
     rows = merged([before, table])
     if rows != [*before.rows]:
         remote.write(CORRECTIONS, to_bytes(rows))
-    return len({*rows} - {*before.rows}), row_hashes(rows)
+    return len({*rows} - {*before.rows})
 
 
 def _without_undo(row: Correction) -> Correction:

@@ -54,12 +54,11 @@ class Entry(BaseModel, frozen=True):
 
 
 class Index(BaseModel, frozen=True):
-    """Entries by shard name, and hashes of the rows of ``corrections.csv`` by id."""
+    """Entries by shard name."""
 
     format: Literal[FORMAT] = FORMAT  # type: ignore[valid-type]
     version: Literal[VERSION] = VERSION  # type: ignore[valid-type]
     shards: dict[str, Entry] = Field(default={}, max_length=MOST_SHARDS)
-    corrections: dict[str, str] = {}
 
 
 def entry_of(shard: Shard) -> Entry:
@@ -82,11 +81,11 @@ def entry_of(shard: Shard) -> Entry:
     )
 
 
-def read_index(remote: Remote) -> Index:
-    """Read the index at a URL; empty if it does not exist. Raises `RemoteError`: it is invalid."""
+def read_index(remote: Remote) -> dict[str, Entry]:
+    """Read the entries of the index at a URL; empty if it does not exist. Raises `RemoteError`: it is invalid."""
     text = remote.read(INDEX)
     if text is None:
-        return Index()
+        return {}
     try:
         index = Index.model_validate_json(text)
     except ValidationError as error:
@@ -96,7 +95,7 @@ def read_index(remote: Remote) -> Index:
     for name in index.shards:
         if not NAME.fullmatch(name):
             raise RemoteError(f"{remote.label}/{INDEX}: {name[:80]!r} is not a shard's name")
-    return index
+    return index.shards
 
 
 def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.atomic import finished, reserved
-from skelemo.cache.corrections import Correction, corrections_file, to_bytes
-from skelemo.cache.corrections_merge import for_people, merged, read_all
+from skelemo.cache.corrections import corrections_file, to_bytes
+from skelemo.cache.corrections_merge import merged, read_all
 from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard_writer import Rows, ShardWriter, with_sequences
@@ -35,22 +35,21 @@ class Combined:
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
-    Corrections are merged.
+    Tables of corrections are merged.
 
     Raises `InputError`: a table of corrections is damaged, or two contradict each other; `CacheError`: layouts or
     heads differ, a sequence has different contents, a shard is damaged, or ``out`` is not empty; nothing is left
     behind.
     """
     cache = open_cache(sources)
-    corrections = merged(read_all(sources))
-    return _copy(cache, np.ones(len(cache.sequences), bool), out, corrections, report)
+    return _copy(cache, np.ones(len(cache.sequences), bool), out, report)
 
 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the sequences that match all filters (`skelemo.cache.select`) as a separate cache.
 
     Recordings with a matching sequence are kept; if only some of its sequences match, an ingest into the new cache
-    reads the recording again. Corrections are kept with their sequences, those of tracks with their recordings.
+    reads the recording again. The table of corrections is copied.
 
     Raises `InputError`: the table of corrections is damaged; `ConfigError`: a filter is invalid; `CacheError`: no
     sequence matches, a shard is damaged, or ``out`` is not empty; nothing is left behind.
@@ -60,10 +59,7 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     if not matching.any():
         total = count(len(matching), "sequence")
         raise CacheError(f"{source}: none of {total} matches {' '.join(only)}{unmet(cache.sequences, only)}")
-    people = list(zip(cache.sequences["video"], cache.sequences["person"], strict=True))
-    (table,) = read_all([source])
-    corrections = for_people(table, {people[i] for i in np.flatnonzero(matching)}, {*people}).rows
-    return _copy(cache, matching, out, corrections, report)
+    return _copy(cache, matching, out, report)
 
 
 @contextmanager
@@ -81,7 +77,7 @@ def new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
             yield partial
 
 
-def _copy(cache: Cache, chosen: np.ndarray, out: Path, corrections: Sequence[Correction], report: Report) -> Combined:
+def _copy(cache: Cache, chosen: np.ndarray, out: Path, report: Report) -> Combined:
     """Write the chosen sequences of a cache, bool ``[S]``, as a new one; shards have uniform settings."""
     total, read = int(cache.sequences["length"][chosen].sum()), 0
     seen: set[tuple[object, ...]] = set()  # rows of recordings and problems
@@ -91,7 +87,7 @@ def _copy(cache: Cache, chosen: np.ndarray, out: Path, corrections: Sequence[Cor
         seen.update(new)
         return list(new.values())
 
-    ids = set(cache.sequences["id"][chosen])
+    corrections, ids = merged(read_all(cache.paths)), set(cache.sequences["id"][chosen])
     with new_folder(out, cache.paths) as folder:
         writer = ShardWriter(folder, replace(cache.shards[0].header, heads=cache.heads))
         for index, shard in enumerate(cache.shards):

@@ -30,7 +30,7 @@ from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import describe_heads, require_agreement, require_same, shards_in
-from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters, people
+from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters
 from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
@@ -76,7 +76,7 @@ class _Pull:
         self.lock = Lock()
 
     def run(self, jobs: int, report: Report) -> Transferred:
-        index, unlisted, hashes = self.look()
+        index, unlisted = self.look()
         if not index and not unlisted:
             raise RemoteError(f"{self.remote.label}: no {INDEX} and no shard: push a cache first, or check the URL")
         have = {shard.name for shard in self.local}
@@ -95,35 +95,25 @@ class _Pull:
         progress = Progress(report, sum(sizes.values()))
         with thread_pool(jobs) as pool:
             list(pool.map(lambda name: self.download(name, sizes[name], index.get(name), progress), sizes))
-        notes = self.merge_corrections(index, hashes)
+        if not self.refused:
+            self.require_any(index)
+        notes = self.merge_corrections()
         if self.refused:
             raise CacheError(f"{self.remote.label}: refused: {'; '.join(sorted(self.refused))}: push them again")
-        self.require_any(index)
         return Transferred(tuple(sizes), len(index) + len(unlisted) - len(sizes), progress.done, self.kept, notes)
 
-    def look(self) -> tuple[dict[str, Entry], dict[str, int], dict[str, str]]:
-        """The index, sizes of remote shards that it lacks, and its hashes of corrections."""
-        read, sizes = read_index(self.remote), self.remote.sizes()
+    def look(self) -> tuple[dict[str, Entry], dict[str, int]]:
+        """The index, and sizes of remote shards that it lacks."""
+        index, sizes = read_index(self.remote), self.remote.sizes()
         if sizes is None:
-            return read.shards, {}, read.corrections
-        index = {name: entry for name, entry in read.shards.items() if name in sizes}
-        unlisted = {name: size for name, size in sizes.items() if NAME.fullmatch(name) and name not in index}
-        return index, unlisted, read.corrections
+            return index, {}
+        index = {name: entry for name, entry in index.items() if name in sizes}
+        return index, {name: size for name, size in sizes.items() if NAME.fullmatch(name) and name not in index}
 
-    def merge_corrections(self, index: Mapping[str, Entry], hashes: Mapping[str, str]) -> tuple[str, ...]:
-        """Merge the remote corrections of the cache's sequences; returns notes."""
-        if not hashes and not self.remote.writable:
-            return ()  # an HTTP server is only asked for what its index lists
+    def merge_corrections(self) -> tuple[str, ...]:
+        """Merge the remote corrections; returns notes."""
         try:
-            table = corrections_merge.read_remote(self.remote, hashes)
-            if table is None and hashes:
-                raise InputError("listed in the index, but missing")
-            if table and self.only:
-                tables = [*(entry.table for entry in index.values()), *(shard.sequences for shard in self.local)]
-                sequences = pd.concat([table_[["id", "video", "person"]] for table_ in tables])
-                kept = sequences[sequences["id"].isin(self.contents.keys())]
-                table = corrections_merge.for_people(table, people(kept), people(sequences))
-            added = corrections_merge.merge_into(self.folder, table) if table else 0
+            added = corrections_merge.merge_into(self.folder, corrections_merge.read_remote(self.remote))
         except InputError as error:
             self.refused.append(f"{CORRECTIONS} ({str(error).removeprefix(f'{self.remote.label}/{CORRECTIONS}: ')})")
             return ()

@@ -27,7 +27,7 @@ from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import open_cache, require_agreement
-from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters, people
+from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters
 from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
@@ -66,9 +66,6 @@ def push(
         shards = _matching_shards(cache.shards, only, Path(temporary)) if only else list(cache.shards)
         if not shards:
             raise CacheError(f"{folder}: no sequence matches {filters(only)}{unmet(cache.sequences, only)}")
-        if only:
-            kept = {person for shard in shards for person in people(shard.sequences)}
-            corrections = corrections_merge.for_people(corrections, kept, people(cache.sequences))
         return _Push(remote, folder, shards, corrections, pool).run(replace, report)
 
 
@@ -112,7 +109,9 @@ class _Push:
         list(self.pool.map(send, missing))
         for name in outdated:
             self.remote.remove(name)
-        notes = self.publish({*missing})
+        added = corrections_merge.merge_into_remote(self.remote, self.corrections)
+        self.publish({*missing})
+        notes = [f"{count(added, 'correction')} added or changed"] if added else []
         notes += [f"removed {count(len(outdated), 'outdated remote shard')}"] if outdated else []
         notes += [f"remote shard {name} is not in the index: {why}" for name, why in sorted(self.unreadable.items())]
         return Transferred(tuple(missing), len(self.own) - len(missing), progress.total, notes=tuple(notes))
@@ -120,7 +119,7 @@ class _Push:
     def look(self, sent: Iterable[str] = ()) -> tuple[dict[str, int], dict[str, Entry]]:
         """Sizes and entries of the remote shards; an entry missing from the index is made from the shard."""
         sizes = {name: size for name, size in (self.remote.sizes() or {}).items() if NAME.fullmatch(name)}
-        listed = read_index(self.remote).shards
+        listed = read_index(self.remote)
         index = {name: listed[name] for name, size in sizes.items() if name in listed and listed[name].size == size}
         index |= {name: self.own[name] for name in sent if name in sizes}
         for name in sizes.keys() - index.keys() - self.unreadable.keys():
@@ -172,24 +171,21 @@ class _Push:
     def require_mergeable(self) -> None:
         """Refuse a remote table of corrections that is damaged or contradicts this cache's."""
         try:
-            remote = corrections_merge.read_remote(self.remote, read_index(self.remote).corrections)
+            remote = corrections_merge.read_remote(self.remote)
         except InputError as error:
             raise InputError(f"{error}; repair or remove that file, and push again") from None
-        corrections_merge.merged([self.corrections, *([remote] if remote else [])])
+        corrections_merge.merged([self.corrections, remote])
 
-    def publish(self, sent: set[str]) -> list[str]:
-        """Write corrections and index until a second reading confirms them; returns notes.
+    def publish(self, sent: set[str]) -> None:
+        """Write the index until a second reading confirms it.
 
-        Concurrent pushes overwrite each other's files; the last one to confirm includes all shards and corrections.
+        Concurrent pushes overwrite each other's index; the last one to confirm includes all shards.
         """
-        added = 0
         for _ in range(_MOST_INDEX_WRITES):
-            new, hashes = corrections_merge.merge_into_remote(self.remote, self.corrections)
-            added = max(added, new)
             _, shards = self.look(sent)
             self.require_replaceable(self.outdated(shards), shards, replace=False)
-            index = Index(shards=dict(sorted(shards.items())), corrections=hashes)
-            if read_index(self.remote) == index:
-                return [f"{count(added, 'correction')} added or changed"] if added else []
+            if read_index(self.remote) == shards:
+                return
+            index = Index(shards=dict(sorted(shards.items())))
             self.remote.write(INDEX, index.model_dump_json(indent=0).encode())
         raise RemoteError(f"{self.remote.label}/{INDEX}: other pushes keep changing it: push again when they are done")

@@ -7,9 +7,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import pandas as pd
-
-from skelemo.cache.corrections_merge import Person
 from skelemo.cache.remote import Remote
 from skelemo.cache.shard import Shard, open_shard
 from skelemo.errors import CacheError, ConfigError
@@ -82,11 +79,6 @@ def read_options(given: Iterable[str]) -> dict[str, Any]:
             read = value
         options[key] = value if read is None or isinstance(read, str) else read
     return options
-
-
-def people(sequences: pd.DataFrame) -> set[Person]:
-    """Videos and persons of a table of sequences."""
-    return set(zip(sequences["video"], sequences["person"], strict=True))
 
 
 def filters(only: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from skelemo.cache import remote
 from skelemo.cache.pull import pull
 from skelemo.cache.push import push
 from skelemo.cache.reading import damaged_sequences
-from skelemo.cache.shard import Header, Shard, open_shard
+from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.transfer import read_options
 from skelemo.cli import main
@@ -344,7 +344,7 @@ def test_a_full_disk_leaves_no_partial_shard(far, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Shard, "damaged", full)
+    monkeypatch.setattr(pulling, "damaged_sequences", full)
     with pytest.raises(OSError, match="No space left"):
         pull(str(far), tmp_path / "here")
     assert not (tmp_path / "here").exists()
