@@ -59,26 +59,20 @@ class Clips:
             return found.expand_as(columns).flatten(-2)
         if values.ndim > 1:
             return torch.stack([self.median(row) for row in values])
-        run, first, last, above = self._runs
-        # One integer sort for all clips: the clip's index in the upper 32 bits, the value's rank in the lower.
+        run, length = self._runs
         known = ~values.isnan()
-        ranks = torch.where(known, _in_order(values.contiguous().view(torch.int32)), _LAST)
-        ordered = _sorted(above + ranks)
-        total = known.cumsum(0)
-        count = total[last] - total[first] + known[first]
-        middle = (first + (count - odd).clamp(min=0) // 2 for odd in (1, 0))
-        low, high = (
-            _in_order(ordered[row.clamp(max=len(run) - 1)].to(torch.int32)).view(torch.float32) for row in middle
-        )
-        return torch.where(count > 0, (low + high) / 2, torch.nan)[run]
+        # One integer sort for all clips: the clip's index in the upper 32 bits, the value's rank in the lower.
+        ranks = torch.where(known, _in_order(values.contiguous().view(torch.int32)), _NAN)
+        ordered = _sorted((run << 32) + ranks)
+        first, count = length.cumsum(0) - length, torch.bincount(run[known], minlength=len(length))
+        middle = first + (count - 1).clamp(min=0) // 2, first + count // 2
+        low, high = (_in_order(ordered[row].to(torch.int32)).view(torch.float32) for row in middle)
+        return ((low + high) / 2)[run]
 
     @cached_property
-    def _runs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Index ``[N]`` of each frame's clip, first and last frame of each clip, and the index shifted by 32 bits."""
-        changed = self.sequence[1:] != self.sequence[:-1]
-        run = torch.cat([changed.new_zeros(1, dtype=torch.long), changed.cumsum(0)])
-        cut = changed.nonzero()[:, 0]
-        return run, torch.cat([run[:1], cut + 1]), torch.cat([cut, run.new_tensor([len(run) - 1])]), run << 32
+    def _runs(self) -> tuple[Tensor, Tensor]:
+        """Index ``[N]`` of each frame's clip, and number of frames of each clip."""
+        return torch.unique_consecutive(self.sequence, return_inverse=True, return_counts=True)[1:]
 
 
 def _sorted(values: Tensor) -> Tensor:
@@ -86,9 +80,10 @@ def _sorted(values: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(values.numpy())) if values.device.type == "cpu" else values.sort().values
 
 
-_LAST = torch.iinfo(torch.int32).max
+#: Bits of a NaN, above all numbers.
+_NAN = torch.iinfo(torch.int32).max
 
 
 def _in_order(bits: Tensor) -> Tensor:
     """Map float32 bits to int32 in numeric order; the function is its own inverse."""
-    return bits ^ ((bits >> 31) & _LAST)
+    return bits ^ ((bits >> 31) & _NAN)

@@ -20,8 +20,6 @@ _LEAST_LENGTH = 1e-6
 #: Exponent of the power mean over the distances of a rank. Foreshortened distances count little: with 1, shoulders in
 #: profile would halve the unit; a maximum would follow the noise.
 _POWER = 4
-#: Frames transposed at a time, so that they stay in the processor's cache.
-_CACHED_FRAMES = 512
 
 
 def seen_parts(keypoints: Tensor, layout: Layout) -> Tensor:
@@ -115,7 +113,7 @@ class _Places:
         rule = self.rule
         if not rule.terms:
             return
-        columns = _columns(points[:, rule.span])
+        columns = points[:, rule.span].permute(2, 1, 0).contiguous()  # [3, K, N], contiguous in time
         if rule.only is not None:
             columns = columns[:, rule.only]
             terms = torch.where(columns[2] > 0, columns[:2], torch.nan)  # [2, terms, N]
@@ -139,17 +137,6 @@ class _Places:
             return values[0]
         weight = torch.where(values.isnan(), 0, self.rule.weights[rank])
         return ((values.nan_to_num(0).pow(_POWER) * weight).sum(0) / weight.sum(0)).pow(1 / _POWER)
-
-
-def _columns(points: Tensor) -> Tensor:
-    """Points ``[N, K, 3]`` as ``[3, K, N]``, each coordinate contiguous in time."""
-    columns = points.permute(2, 1, 0)
-    if not _eager() or len(points) <= _CACHED_FRAMES:
-        return columns
-    contiguous = torch.empty(columns.shape, dtype=points.dtype, device=points.device)
-    for source, target in zip(columns.split(_CACHED_FRAMES, -1), contiguous.split(_CACHED_FRAMES, -1), strict=True):
-        target.copy_(source)
-    return contiguous
 
 
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
@@ -184,16 +171,10 @@ def _unit(places: _Places, clips: Clips, seen: Tensor) -> Tensor:
         return reduce(lambda found, value: torch.where(found.isnan(), value, found), medians)
     found = torch.full_like(seen, torch.nan, dtype=torch.float32)
     for rank in ranks:
-        unknown = found.isnan() & seen
-        if not _needed(unknown):
+        if not _needed(found.isnan() & seen):
             break
-        if clips.window:
-            value = clips.median(_spread(places.points) if rank is None else places.unit(rank))
-            found = torch.where(found.isnan(), value, found)
-            continue
-        some, rows = _of(clips, unknown)
-        value = some.median((_spread(places.points) if rank is None else places.unit(rank))[rows])
-        found = found.index_put((rows,), torch.where(found[rows].isnan(), value, found[rows]))
+        value = clips.median(_spread(places.points) if rank is None else places.unit(rank))
+        found = torch.where(found.isnan(), value, found)
     return found
 
 
