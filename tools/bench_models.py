@@ -177,14 +177,14 @@ def _against_pyg(batch: int, rounds: int, threads: int) -> None:
     from torch_geometric.data import Batch, Data
     from torch_geometric.nn import GCNConv
 
-    from skelemo.models.graph import gcn_adjacency, skeleton_graph
+    from skelemo.models.graph import partition, skeleton_graph
     from skelemo.models.joint_layers import GraphConv
 
     torch.set_num_threads(threads)
     found, frames, width = layout(), 48, 64
     edges = skeleton_graph(found, mirror=False).edge_index
     rows = torch.randn(batch * frames, len(found), 3)
-    dense, sparse = GraphConv(3, width, gcn_adjacency(found)), GCNConv(3, width)
+    dense, sparse = GraphConv(3, width, partition(found).sum(0, keepdim=True)), GCNConv(3, width)
     dense.add_module("mix", dense.mix.linear)  # without batch norm
 
     def collated() -> None:

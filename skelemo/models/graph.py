@@ -103,15 +103,6 @@ def directed_partition(layout: Layout) -> Tensor:
     return torch.stack([itself, *(links / links.sum(0).clamp(min=1) for links in (inward, outward))])
 
 
-def gcn_adjacency(layout: Layout) -> Tensor:
-    """The one matrix D^-½ (A + I) D^-½ that torch_geometric's ``GCNConv`` applies, dense, ``[1, V, V]``."""
-    from torch_geometric.transforms import GCNNorm
-    from torch_geometric.utils import to_dense_adj
-
-    graph = GCNNorm()(skeleton_graph(layout, mirror=False))
-    return to_dense_adj(graph.edge_index, edge_attr=graph.edge_weight, max_num_nodes=len(layout))
-
-
 def laplacian_positions(layout: Layout, k: int) -> Tensor:
     """The first ``k`` non-trivial eigenvectors of the graph's normalized Laplacian, ``[V, k]``.
 

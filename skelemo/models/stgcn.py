@@ -4,17 +4,13 @@ After Yan, Xiong and Lin 2018 (arXiv 1801.07455) and their published code.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from skelemo.errors import unknown
-from skelemo.models.graph import gcn_adjacency, partition
+from skelemo.models.graph import partition
 from skelemo.models.joint_layers import FrameNorm, Frames, GraphConv, JointNetwork, Shortcut, TimeConv
 from skelemo.models.registry import Spec, register
-
-_PARTITIONS = {"spatial": partition, "uniform": gcn_adjacency}
 
 
 class Block(nn.Module):
@@ -48,20 +44,16 @@ def stgcn(
     streams: Sequence[str] = ("joint",),
     widths: Sequence[int] = (64, 64, 128, 128, 256),
     kernel: int = 9,
-    partition: Literal["spatial", "uniform"] = "spatial",
     block_dropout: float = 0.0,
     dropout: float = 0.0,
     readout: int = 0,
 ) -> nn.Module:
     """ST-GCN, half as deep as published, for windows of 16 to 64 frames instead of 300.
 
-    ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all neighbors
-    alike, as torch_geometric's ``GCNConv``. ``readout=128`` replaces the published mean over joints by a linear layer
-    with separate weights for each joint.
+    ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``readout=128`` replaces the
+    published mean over joints by a linear layer with separate weights for each joint.
     """
-    if partition not in _PARTITIONS:
-        raise unknown("partition", partition, _PARTITIONS)
-    adjacency = _PARTITIONS[partition](spec.layout)
+    adjacency = partition(spec.layout)
 
     def block(inputs: int, outputs: int, stride: int, first: bool) -> nn.Module:
         return Block(inputs, outputs, adjacency, kernel, stride, block_dropout, residual=not first)

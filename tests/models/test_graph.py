@@ -11,7 +11,6 @@ from skelemo.models.graph import (
     EdgeType,
     center,
     directed_partition,
-    gcn_adjacency,
     hops,
     laplacian_positions,
     parents,
@@ -202,7 +201,9 @@ def test_dense_graph_convolution_is_torch_geometrics_gcn_conv(name):
     graph = skeleton_graph(found, mirror=False)
     sparse = GCNConv(6, 10)
     torch.nn.init.normal_(sparse.bias)
-    dense = GraphConv(6, 10, gcn_adjacency(found))
+    near = (hops(found) <= 1).float()
+    degree = near.sum(0)
+    dense = GraphConv(6, 10, near[None] / (degree[:, None] * degree).sqrt())  # D^-½ (A + I) D^-½
     dense.mix = dense.mix.linear  # without batch norm
     dense.mix.load_state_dict({"weight": sparse.lin.weight, "bias": sparse.bias})
     rows = torch.randn(5, len(found), 6, requires_grad=True)

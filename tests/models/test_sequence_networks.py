@@ -176,8 +176,6 @@ def test_settings_that_cannot_be_are_refused():
         create("stgcnpp", widths=[4])
     with pytest.raises(ConfigError, match="widths is empty"):
         create("stgcn", widths=[])
-    with pytest.raises(ConfigError, match="unknown partition"):
-        create("stgcn", partition="distance")
 
 
 def shake(model: nn.Module) -> None:
