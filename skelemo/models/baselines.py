@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 SEES = "normalized keypoints and their statistics over the window"
 #: Default streams.
 JOINTS = ("joint",)
-#: Ranges of the settings: above the first number, up to the second.
-LIMITS = {
-    "c": (0, 1_000_000),
-    "gamma": (0, 1_000_000),
-    "trees": (0, 100_000),
-    "rate": (0, 10),
-    "leaves": (1, 10_000),
-    "share": (0, 1),
-    "shrinkage": (0, 1),
-}
 #: Folds of the cross-validation for `rescale`.
 FOLDS = 5
 
@@ -66,6 +56,14 @@ class Baseline(Fitted):
         )
         for head in spec.heads:
             self._store(**{f"{head.name}_classes": np.arange(len(head))})
+
+    def require_valid(self) -> None:
+        """Raise `ConfigError` for settings that scikit-learn rejects, without fitting."""
+        for head in self.spec.heads:
+            try:
+                self.make(head.kind, 0, 1, 2)._validate_params()
+            except (ValueError, ArithmeticError) as error:
+                raise ConfigError(f"settings of {self.name}: {error}") from None
 
     def fit(
         self,
@@ -112,7 +110,7 @@ class Baseline(Fitted):
         columns = [truth] if head.kind == "classes" else list(truth.T)
         try:
             return [self.make(head.kind, seed, rows.shape[1], len(np.unique(one))).fit(rows, one) for one in columns]
-        except ValueError as error:  # scikit-learn rejects the input
+        except (ValueError, ArithmeticError) as error:  # scikit-learn rejects the input
             why = str(error).partition("\n")[0]
             raise ConfigError(f"{self.name} cannot learn the head {head.name}: {why}") from error
 
@@ -181,7 +179,6 @@ def svm(
     The kernel is ``exp(-gamma * mean squared difference of the standardized features)``, so that gamma does not depend
     on the window's length. For ``streams`` see `Streams`, for ``rescale`` `Stretch`.
     """
-    _require_limits("svm", c=c, gamma=gamma)
 
     def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.svm import SVC, SVR
@@ -208,7 +205,6 @@ def lda(
     ``shrinkage``, from 0 to 1, shrinks the covariance within classes towards a multiple of the identity; few windows
     need more. For ``streams`` see `Streams`, for ``rescale`` `Stretch`.
     """
-    _require_limits("lda", shrinkage=shrinkage)
 
     def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -230,7 +226,6 @@ def logistic(
 
     For ``streams`` see `Streams`, for ``rescale`` `Stretch`.
     """
-    _require_limits("logistic", c=c)
 
     def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.linear_model import LogisticRegression, Ridge
@@ -259,7 +254,6 @@ def boosting(
 
     For ``streams`` see `Streams`, for ``rescale`` `Stretch`.
     """
-    _require_limits("boosting", trees=trees, rate=rate, leaves=leaves, share=share)
 
     def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -271,10 +265,3 @@ def boosting(
         return HistGradientBoostingClassifier(**common, class_weight="balanced" if balanced else None)
 
     return Baseline("boosting", spec, Trees, make, streams, scaled=False, rescale=rescale)
-
-
-def _require_limits(name: str, **settings: float) -> None:
-    for setting, value in settings.items():
-        above, most = LIMITS[setting]
-        if not above < value <= most:
-            raise ConfigError(f"setting {setting} of {name} is {value!r}; expected above {above:,} and up to {most:,}")

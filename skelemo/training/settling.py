@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.evaluation.circumplex import READING, reads
 from skelemo.inference.scoring.cost import size
 from skelemo.models import registry
+from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import CHOICES, read_json
 from skelemo.runs.model_file import FACTS
 from skelemo.skeleton import layout
@@ -220,7 +221,7 @@ def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     """Check that the model can be built before anything is written; returns a network's parameters and FLOPs."""
     config = job.config
     if config.is_baseline:
-        job.create()
+        cast(Baseline, job.create()).require_valid()
         return {}
     if config.optimizer is None:
         raise ConfigError(f"{config.arch} is a network and needs an optimizer, e.g. --set optimizer=adam")

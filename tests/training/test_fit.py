@@ -515,7 +515,7 @@ def _fail(*_: object, **__: object) -> None:
             {"arch": "cnn_lstm", "model": {"freeze": "two"}},
             "setting freeze of cnn_lstm is 'two'; expected a whole number",
         ),
-        ({"arch": "svm", "model": {"c": -1}}, "setting c of svm is -1; expected above 0"),
+        ({"arch": "svm", "model": {"c": -1}}, "settings of svm: .* Got -1"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(config, tmp_path, settings, message):
@@ -677,8 +677,14 @@ def test_a_baseline_is_fitted_in_each_fold(config, tmp_path):
 
 
 def test_a_scikit_learn_error_is_one_line(config, tmp_path):
-    with pytest.raises(ConfigError, match=r"logistic cannot learn the head va: [^\n]*alpha"):
+    with pytest.raises(ConfigError, match=r"svm cannot learn the head va: [^\n]*too large[^\n]*$"):
+        train(config(arch="svm", head="va", model={"c": 10**400}), tmp_path / "run")
+
+
+def test_a_value_that_scikit_learn_rejects_is_refused_before_a_folder_is_made(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"settings of logistic: [^\n]*alpha[^\n]*$"):
         train(config(arch="logistic", head="va", model={"c": 1e-320}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_setting_of_a_baseline_is_refused_before_a_folder_is_made(config, tmp_path):
