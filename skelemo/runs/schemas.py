@@ -14,6 +14,7 @@ Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SeedNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]
 Calibration = Literal["none", "track", "running"]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
+Fold = Annotated[dict[Literal["train", "validation", "test"], list[Text]], Field(min_length=3)]
 
 
 class _Figure(TypedDict):
@@ -104,13 +105,13 @@ class _LearnedBefore(TypedDict):
     subjects: list[Text]
 
 
-class _Splits(TypedDict, total=False):
+class _Splits(TypedDict):
     split: Text
-    folds: Annotated[list[dict[Text, list[Text]]], Field(max_length=10_000)]
+    folds: Annotated[list[Fold], Field(min_length=1, max_length=10_000)]
     grouped_by: Text
-    subjects: dict[Text, Text]
-    sha256: dict[Text, Hash]
-    learned_before: Annotated[list[_LearnedBefore], Field(max_length=10_000)]
+    subjects: NotRequired[dict[Text, Text]]
+    sha256: NotRequired[dict[Text, Hash]]
+    learned_before: NotRequired[Annotated[list[_LearnedBefore], Field(max_length=10_000)]]
 
 
 class _Data(TypedDict, total=False):

@@ -247,10 +247,7 @@ def _is_begun(out: Path) -> bool:
 
 
 def _read_split(file: Path, corpus: Corpus) -> Split:
-    try:
-        split = Split.from_json(read_json(file))
-    except ConfigError as error:
-        raise InputError(f"{file}: {error}") from None
+    split = Split.from_json(read_json(file))
     named = {name for fold in split.folds for subset in SUBSETS for name in getattr(fold, subset)}
     if unknown := sorted(named - set(corpus.sequences["id"])):
         raise InputError(f"{file}: no sequence {unknown[0]!r} in the data; start again with another --out")

@@ -410,21 +410,6 @@ def test_a_split_is_read_as_it_was_written():
     assert written["sha256"] == dict(zip(table["id"][1:], table["content"][1:], strict=True))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{}",
-        "[]",
-        '{"split": "given", "grouped_by": "video", "folds": [{"train": []}]}',
-        '{"folds": 3}',
-        '{"split": "given", "grouped_by": "video", "folds": []}',
-    ],
-)
-def test_a_damaged_split_file_is_said(text):
-    with pytest.raises(ConfigError, match=r"splits\.json is not what skelemo wrote"):
-        Split.from_json(json.loads(text))
-
-
 def test_leaving_one_subject_out_tests_each_alone_once():
     table, strata = people()
     folds = split("loso", table, strata).folds
