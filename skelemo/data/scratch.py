@@ -11,9 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -40,7 +38,8 @@ class ScratchFile:
     def __init__(self, *shape: int) -> None:
         self.width = 4 * int(np.prod(shape[1:]))  # bytes of a row
         size = max(shape[0] * self.width, 1)
-        folder = _folder()
+        usual = "/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir()  # unlike /tmp always on a disk
+        folder = os.environ.get("TMPDIR") or usual
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the tensor
             os.posix_fallocate(self._file.fileno(), 0, size)  # fails now if the disk is full, not with a signal later
@@ -228,24 +227,6 @@ def preparing(memory: int, longest: int, points: int, usual: int, workers: int) 
         )
     block = max(longest, min(usual, memory // 2 // workers // frame))
     return block, max(1, min(workers, memory // 2 // (block * frame)))
-
-
-def _folder() -> Path:
-    """Folder for scratch files: TMPDIR, else /var/tmp, which unlike /tmp is always on a disk."""
-    place = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
-    if _in_memory(place):
-        raise ConfigError(f"{place} is a file system in memory: set TMPDIR to a folder on a disk")
-    return Path(place)
-
-
-def _in_memory(folder: str) -> bool:
-    with suppress(OSError):
-        device = os.stat(folder).st_dev
-        name = f"{os.major(device)}:{os.minor(device)}"
-        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.split()[2] == name:
-                return line.partition(" - ")[2].split()[0] in ("tmpfs", "ramfs")
-    return False
 
 
 def _size(size: int) -> str:

@@ -166,14 +166,6 @@ def test_a_full_disk_is_one_line_before_anything_is_prepared(cache, tmp_path, mo
     assert not [*tmp_path.iterdir()], "neither a run nor a scratch file is left"
 
 
-def test_a_folder_in_memory_is_no_place_for_it(cache, monkeypatch):
-    if not scratch._in_memory("/dev/shm"):
-        pytest.skip("/dev/shm is no tmpfs here")
-    monkeypatch.setenv("TMPDIR", "/dev/shm")
-    with pytest.raises(ConfigError, match="/dev/shm is a file system in memory: set TMPDIR"):
-        load_corpus(cache, SETTINGS, memory=MEMORY)
-
-
 WATCHED = """
 import json, sys, threading, time
 import numpy as np, torch
