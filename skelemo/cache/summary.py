@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pandas as pd
 from skelemo.cache.shard import VERSION
 from skelemo.cache.statistics import name_counts
 from skelemo.cache.store import Cache
-from skelemo.targets import Head
 from skelemo.text import count, duration, html_table
 
 #: Columns of `by_recording` before those of the parts.
@@ -18,50 +16,29 @@ RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
 _MOST_LABELS = 12  # of a head in a notebook
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Provenance of a cache; mappings to counts give the number of shards or recordings of each value."""
-
-    hash: str  # of the content
-    version: int
-    layout: str
-    heads: tuple[Head, ...]
-    simulated: bool
-    shards: Mapping[str, int]  # size in bytes by file name
-    tools: Mapping[str, int]
-    origin: Mapping[str, Mapping[str, int]]  # names of `source` and `labels`, by shards
-    settings: Mapping[str, Mapping[str, int]]  # of the ingests, by name and value, by shards
-    folders: Mapping[str, int]  # top-level folders of the sources, by recordings
-    body_models: Mapping[str, int]
-    scales: Mapping[str, int]
-    recordings: int
-    files: int
-    unread: int
-    people: int
-
-
-def provenance(cache: Cache) -> Provenance:
-    """Collect the provenance of a cache."""
+def provenance(cache: Cache) -> dict[str, Any]:
+    """The provenance of a cache; counts by value are the number of shards, or of recordings or sequences."""
     recordings = cache.recordings
     headers = [shard.header for shard in cache.shards]
-    return Provenance(
-        hash=cache.hash,
-        version=VERSION,
-        layout=cache.layout.name,
-        heads=cache.heads,
-        simulated=cache.simulated,
-        shards={shard.path.name: shard.path.stat().st_size for shard in cache.shards},
-        tools=_counted(shard.tool for shard in cache.shards),
-        origin=_counted_by_name(header.origin for header in headers),
-        settings=_counted_by_name(header.settings for header in headers),
-        folders=_counted(source.split("/")[0] if "/" in source else "" for source in recordings["source"]),
-        body_models=_counted(recordings["body_model"]),
-        scales=_counted(cache.sequences["scale"]),
-        recordings=len(recordings),
-        files=int(recordings["files"].sum()),
-        unread=int(_unread(recordings).sum()),
-        people=int(recordings["people"].sum()),
-    )
+    return {
+        "hash": cache.hash,
+        "version": VERSION,
+        "layout": cache.layout.name,
+        "heads": [head.to_json() for head in cache.heads],
+        "simulated": cache.simulated,
+        "shards": {shard.path.name: shard.path.stat().st_size for shard in cache.shards},  # bytes
+        "tools": _counted(shard.tool for shard in cache.shards),
+        "origin": _counted_by_name(header.origin for header in headers),
+        "settings": _counted_by_name(header.settings for header in headers),
+        "folders": _counted(source.split("/")[0] if "/" in source else "" for source in recordings["source"]),
+        "body_models": _counted(recordings["body_model"]),
+        "scales": _counted(cache.sequences["scale"]),
+        "subjects": len({*cache.sequences["subject"]} - {""}),
+        "recordings": len(recordings),
+        "files": int(recordings["files"].sum()),
+        "unread": int(_unread(recordings).sum()),
+        "people": int(recordings["people"].sum()),
+    }
 
 
 def by_recording(cache: Cache) -> pd.DataFrame:
@@ -106,12 +83,6 @@ def hours(cache: Cache) -> float | None:
     return float((cache.sequences["length"] / rates).sum() / 3600) if (rates > 0).all() else None
 
 
-def labeled_share(cache: Cache) -> float | None:
-    """Largest share of labeled frames of any head; None without frames or heads."""
-    labeled = [int(counts[:, 0].sum()) for counts in cache.counts.labels.values()]
-    return max(labeled) / cache.frames if cache.frames and labeled else None
-
-
 def labeled(cache: Cache) -> dict[str, dict[str, int]]:
     """Number of labeled frames by head and class, flag or value, in total under an empty name."""
     return {head.name: name_counts(head, cache.counts.labels[head.name].sum(0)) for head in cache.heads}
@@ -119,8 +90,7 @@ def labeled(cache: Cache) -> dict[str, dict[str, int]]:
 
 def as_plain(cache: Cache) -> dict[str, Any]:
     """The whole summary as plain data for JSON."""
-    plain = asdict(provenance(cache)) | {"heads": [head.to_json() for head in cache.heads]}
-    plain |= {"frames": cache.frames, "sequences": len(cache.sequences)}
+    plain = provenance(cache) | {"frames": cache.frames, "sequences": len(cache.sequences)}
     plain |= {"labeled": labeled(cache), "missing": overall(cache)}
     return plain | {"by_recording": by_recording(cache).to_dict("records")}
 

@@ -12,44 +12,45 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skelemo.cache.store import Cache
-    from skelemo.cache.summary import Provenance
 
 #: Maximum values listed per row; the others are counted.
 MOST_VALUES = 5
 
 
-def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None:
+def provenance_table(cache: "Cache", known: Mapping[str, Any], unusable: int) -> None:
     """A cache's provenance and how many recordings could not be used; settings unless they are the defaults."""
     from skelemo.ingest.task import Settings
 
     usual = {field.name: field.default for field in fields(Settings)}
     shown = table(f"provenance of {cache.name}", "", "", words=(0, 1))
     shown.show_header = False
-    size, names = sum(known.shards.values()), list(known.shards)
+    size, names = sum(known["shards"].values()), list(known["shards"])
     each = f", {size / cache.frames:,.0f} bytes per frame" if cache.frames else ""
-    shown.add_row("hash of the content", known.hash)
-    shown.add_row("format", f"skelemo {known.version}")
-    shown.add_row("written by", _listed(known.tools, len(names)))
+    shown.add_row("hash of the content", known["hash"])
+    shown.add_row("format", f"skelemo {known['version']}")
+    shown.add_row("written by", _listed(known["tools"], len(names)))
     shown.add_row("shards", f"{len(names):,}: {names[0]}{f' to {names[-1]}' if len(names) > 1 else ''}")
     shown.add_row("size", f"{size / 1e6:,.1f} MB{each}")
-    shown.add_row("layout", known.layout)
-    for head in known.heads:
-        shown.add_row(f"head {head.name}", f"{head.kind}: {', '.join(head.outputs)}")
-    shown.add_row("simulated", "yes" if known.simulated else "no")
-    for name, values in known.settings.items():
+    shown.add_row("layout", known["layout"])
+    for head in known["heads"]:
+        shown.add_row(f"head {head['name']}", f"{head['kind']}: {', '.join(head['outputs'])}")
+    shown.add_row("simulated", "yes" if known["simulated"] else "no")
+    for name, values in known["settings"].items():
         if name == "layout" or set(values) == {str(usual.get(name))}:
             continue
         shown.add_row(f"setting {name}", _listed(values, len(names)))
-    shown.add_row("coordinates", _listed(known.scales, sum(known.scales.values())))
-    for name, values in known.origin.items():
+    shown.add_row("coordinates", _listed(known["scales"], sum(known["scales"].values())))
+    for name, values in known["origin"].items():
         shown.add_row(name, _listed(values, len(names)))
-    shown.add_row("recordings", f"{known.recordings:,}")
+    shown.add_row("subjects", f"{known['subjects']:,}")
+    shown.add_row("recordings", f"{known['recordings']:,}")
     shown.add_row("  others, not usable", f"{unusable:,}{' (see problems.csv)' if unusable else ''}")
-    if folders := {folder: number for folder, number in known.folders.items() if folder}:
+    if folders := {folder: number for folder, number in known["folders"].items() if folder}:
         shown.add_row("  by folder", _listed(folders))
-    shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
-    shown.add_row("  files", f"{known.files:,}, {known.unread:,} unreadable")
-    shown.add_row("  people in them", f"{known.people:,}")
+    bodies = {model or "none": number for model, number in known["body_models"].items()}
+    shown.add_row("  bodies", _listed(bodies, known["recordings"]))
+    shown.add_row("  files", f"{known['files']:,}, {known['unread']:,} unreadable")
+    shown.add_row("  people in them", f"{known['people']:,}")
     Screen().print(shown)
 
 

@@ -1,21 +1,14 @@
 """Tables printed by commands, using rich."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from skelemo.cli.screen import Screen, lines, notes
 from skelemo.text import count
-
-#: Maximum number of caches side by side; more get one row each.
-MOST_COLUMNS = 3
-#: Fits body_25+face_70, the default layout; hands wrap to a second line.
-LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +17,6 @@ if TYPE_CHECKING:
     from skelemo.cache.store import Cache
     from skelemo.ingest.plan import Plan
     from skelemo.ingest.result import Tally
-    from skelemo.targets import Head
 
 
 def table(title: str, *columns: str, words: Collection[int] = (0,)) -> Table:
@@ -160,59 +152,21 @@ def _merged(notes: "list[str]") -> "list[str]":
 
 
 def cache_table(caches: "list[Cache]") -> None:
-    """Contents of each cache: one column per cache, or one row each if there are many."""
-    if len(caches) > MOST_COLUMNS:
-        Screen().print(_one_below_the_other(caches))
-        return
-    shown = table("caches" if len(caches) > 1 else "cache", "", *(cache.name for cache in caches))
-    for column in shown.columns[1:]:
-        column.overflow = "fold"
-    for title, fact in _CACHE_FACTS.items():
-        shown.add_row(title, *(fact(cache) for cache in caches))
-    Screen().print(shown)
-
-
-def _one_below_the_other(caches: "list[Cache]") -> Table:
-    """Without column separators, to fit into 80 characters."""
-    from skelemo.cache.summary import hours, labeled_share
-
-    numbers = ("sequences", "frames", "hours", "labeled")
-    shown = table("caches", "cache", *numbers, "layout", "simulated")
-    shown.box, shown.pad_edge, shown.collapse_padding = SIMPLE_HEAD, False, True
-    shown.show_edge = False
-    for column in shown.columns[1:]:
+    """One row per cache."""
+    shown = table("caches", "cache", "sequences", "frames", "heads", "splits", "layout", words=(0, 3, 4, 5))
+    for column in shown.columns[1:3]:
         column.no_wrap = True
-    layout = shown.columns[-2]
-    layout.justify, layout.no_wrap, layout.overflow, layout.width = "left", False, "fold", LAYOUT_WIDTH
     for cache in caches:
-        length = "–" if (known := hours(cache)) is None else f"{known:,.1f}"
-        labeled = "–" if (share := labeled_share(cache)) is None else f"{share:.0%}"
-        facts = (f"{len(cache.sequences):,}", f"{cache.frames:,}", length, labeled, cache.layout.name)
-        shown.add_row(cache.name, *facts, "yes" if cache.simulated else "no")
-    return shown
-
-
-def describe_head(head: "Head") -> str:
-    """A short description of a head: its name, and its outputs if there are few."""
-    if head.outputs == (head.name,):
-        return f"{head.name} [{head.low:g}, {head.high:g}]"
-    most = 8
-    more = f", … ({len(head)})" if len(head) > most else ""
-    return f"{head.name}: {', '.join(head.outputs[:most])}{more}"
-
-
-_CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
-    "recordings": lambda cache: f"{len(cache.recordings):,}",
-    "sequences": lambda cache: f"{len(cache.sequences):,}",
-    "frames": lambda cache: f"{cache.frames:,}",
-    "subjects": lambda cache: f"{len(set(cache.sequences['subject']) - {''}):,}",
-    "unreadable files": lambda cache: f"{len(cache.problems):,}",
-    "layout": lambda cache: cache.layout.name,
-    "heads": lambda cache: lines(map(describe_head, cache.heads)),
-    "splits": lambda cache: ", ".join(sorted({name for splits in cache.sequences["splits"] for name in splits})),
-    "simulated": lambda cache: "yes" if cache.simulated else "no",
-    "shards": lambda cache: f"{len(cache.shards):,}",
-}
+        splits = {name for splits in cache.sequences["splits"] for name in splits}
+        shown.add_row(
+            cache.name + ", simulated" * cache.simulated,
+            f"{len(cache.sequences):,}",
+            f"{cache.frames:,}",
+            lines(head.name for head in cache.heads),
+            lines(sorted(splits)),
+            lines(cache.layout.name.replace("+", " +").split()),
+        )
+    Screen().print(shown)
 
 
 def sequences_table(cache: "Cache") -> None:

@@ -65,14 +65,14 @@ def test_labels_are_counted_by_class(cache):
 
 def test_provenance_counts_sources_settings_and_versions(cache):
     known = provenance(cache)
-    assert known.hash == cache.hash
-    assert known.shards == {path.name: path.stat().st_size for path in sorted(cache.paths[0].glob("*.h5"))}
-    assert known.settings == {"person": {"all": 1}, "strict": {"false": 1}}
-    assert known.origin == {"source": {"days": 1}, "labels": {"table:labels.csv": 1}}
-    assert known.folders == {"day 1": 2, "": 1}
-    assert known.body_models == {"body_25": 2, "coco_18": 1}
-    assert (known.recordings, known.files, known.unread, known.people) == (3, 22, 3, 21)
-    assert sum(known.tools.values()) == 2
+    assert known["hash"] == cache.hash
+    assert known["shards"] == {path.name: path.stat().st_size for path in sorted(cache.paths[0].glob("*.h5"))}
+    assert known["settings"] == {"person": {"all": 1}, "strict": {"false": 1}}
+    assert known["origin"] == {"source": {"days": 1}, "labels": {"table:labels.csv": 1}}
+    assert known["folders"] == {"day 1": 2, "": 1}
+    assert known["body_models"] == {"body_25": 2, "coco_18": 1}
+    assert (known["recordings"], known["files"], known["unread"], known["people"]) == (3, 22, 3, 21)
+    assert sum(known["tools"].values()) == 2
 
 
 def test_a_recording_without_people_is_entirely_missing(tmp_path):
@@ -122,4 +122,4 @@ def test_a_file_of_many_frames_does_not_hide_the_unread_files_of_others(tmp_path
     rows += [a_recording("one", source="b/one", files=3, frames=2)]
     cache = open_cache(a_cache(tmp_path, a_sequence("one"), recordings=rows))
     assert unread_files(cache).to_dict() == {"film": 0, "one": 3}
-    assert provenance(cache).unread == 3
+    assert provenance(cache)["unread"] == 3
