@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, different, folder
+from skelemo.cli.values import PATH
 
 
 @click.command("audit")
@@ -14,10 +14,9 @@ from skelemo.cli.values import PATH, different, folder
     multiple=True,
     type=PATH,
     metavar="RUN",
-    callback=different,
     help="A run whose test predictions are compared with the labels, preferably with folds.  [default: a baseline]",
 )
-@click.option("--out", required=True, type=PATH, callback=folder, help="Output folder for the table and page.")
+@click.option("--out", required=True, type=PATH, help="Output folder for the table and page.")
 @click.option("--corrections", type=PATH, help="Correction table to apply first.")
 @click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="Maximum suspects per kind.")
 def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | None, most: int) -> None:

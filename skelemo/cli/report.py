@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skelemo.cli.values import PATH, TEXT, folder, raw_option
+from skelemo.cli.values import PATH, TEXT, raw_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -21,7 +21,7 @@ _NAME, _INTERVAL, _VALUE = 14, 23, 12
 
 @click.command("report")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, callback=folder, help="Output folder.")
+@click.option("--out", required=True, type=PATH, help="Output folder.")
 @click.option("--title", help="Page title.")
 @click.option("--ensemble", is_flag=True, help="Also show the mean of all runs' predictions as an additional run.")
 @click.option(

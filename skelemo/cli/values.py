@@ -55,22 +55,6 @@ class Known(click.ParamType):
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
-def folder(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
-    """The output folder of pages, rejecting the name of a page."""
-    if value.suffix.lower() in (".html", ".htm"):
-        raise click.BadParameter(f"{value} names a page; expected a folder for it, such as {value.with_suffix('')}")
-    return value
-
-
-def different(ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The folders of an argument or option, rejecting duplicates."""
-    places = [path.resolve() for path in value]
-    for index, path in enumerate(value):
-        if places[index] in places[:index]:
-            raise click.BadParameter(f"{path} is given twice", ctx, param)
-    return value
-
-
 def body_models() -> list[str]:
     """Names for ``--body-model``."""
     from skelemo.skeleton import BODY_25, part_models

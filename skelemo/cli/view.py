@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from skelemo.cli import on_interrupt
-from skelemo.cli.values import PATH, SEED, different, folder, port_option
+from skelemo.cli.values import PATH, SEED, port_option
 from skelemo.errors import ConfigError
 
 
 @click.command("view")
-@click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
-@click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN", callback=different,
+@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN",
               help="Run whose predictions are shown with the labels; repeatable.")  # fmt: skip
 @click.option("--video", type=PATH, metavar="DIR", help="Folder of videos, named like the recordings.")
 @click.option("--queue", type=PATH, metavar="FILE", help="Suspects to review, as written by skelemo audit.")
@@ -55,8 +55,8 @@ def command(
 
 
 @click.command("show")
-@click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
-@click.option("--out", required=True, type=PATH, callback=folder, help="Output folder; new or empty.")
+@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Output folder; new or empty.")
 @click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples per class.")
 @click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),
               help="Content of the images.  [default: person, face or both, as in the cache]")  # fmt: skip

@@ -73,7 +73,7 @@ def test_every_verb_explains_itself():
 def test_from_recordings_to_a_page_in_three_verbs(clips, tmp_path):
     cache, run, page = tmp_path / "cache", tmp_path / "run", tmp_path / "page"
     assert call("ingest", clips, "--labels", "folders", "--out", cache).exit_code == 0
-    assert "happiness" in call("cache", "ls", cache).output
+    assert "expression" in call("cache", "ls", cache).output
     quick = ["--set", "split=kfold:3", "--set", "validation=0.5", "--set", "epochs=1", "--set", "device=cpu"]
     trained = call("train", "--data", cache, "--out", run, *quick)
     assert trained.exit_code == 0, trained.output
@@ -138,9 +138,6 @@ def test_a_single_file_that_is_not_a_frame_is_a_one_line_error(tmp_path):
         (["train", "--data", "nowhere", "--out", "x", "--set", "epoch=3"], "did you mean 'epochs'"),
         (["train", "--config", "nowhere.yaml", "--out", "x"], "nowhere.yaml"),
         (["report", "nowhere", "--out", "x"], "nowhere"),
-        (["report", "nowhere", "--out", "x.html"], "x.html names a page; expected a folder for it, such as x;"),
-        (["show", "nowhere", "--out", "x.html"], "x.html names a page; expected a folder for it, such as x;"),
-        (["audit", "nowhere", "--out", "x.HTML"], "x.HTML names a page; expected a folder for it, such as x;"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_code_2(clips, tmp_path, monkeypatch, words, told):

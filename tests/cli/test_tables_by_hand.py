@@ -20,7 +20,7 @@ from skelemo.cli.tables import (
     sequences_table,
     suspects_table,
 )
-from skelemo.cli.values import RATE, SIZE, TEXT, WIDTH, Known, different
+from skelemo.cli.values import RATE, SIZE, TEXT, WIDTH, Known
 
 
 @pytest.fixture(autouse=True)
@@ -72,14 +72,6 @@ def test_a_known_name_is_completed_and_an_unknown_one_refused_unless_it_is_a_pat
         names.convert("openpost", None, None)
     with pytest.raises(click.BadParameter, match="unknown model 'mine:ann'"):
         plain.convert("mine:ann", None, None)
-
-
-def test_the_folder_that_is_given_again_is_named_as_it_was_given(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folders = (Path("a"), Path("b"))
-    assert different(None, None, folders) == folders
-    with pytest.raises(click.BadParameter, match=r"^x/\.\./a is given twice$"):
-        different(None, None, (*folders, Path("x/../a")))
 
 
 def test_corrections_have_their_range_and_the_undone_ones_say_so_and_do_not_count(capsys):

@@ -454,16 +454,6 @@ def test_a_damaged_table_of_corrections_or_an_empty_queue_is_refused_before_the_
         Viewer(open_cache(folder))
 
 
-def test_a_duplicate_argument_is_a_one_line_error(folder, tmp_path):
-    for words in ((folder, folder), (folder, folder.parent / "x" / ".." / folder.name)):
-        ended = CliRunner().invoke(main, ["view", *map(str, words)])
-        assert (ended.exit_code, "is given twice" in ended.output) == (2, True)
-    for verb in (["view"], ["audit", "--out", str(tmp_path / "out")]):
-        ended = CliRunner().invoke(main, [*verb, str(folder), "--runs", "runs/ann", "--runs", "runs/ann/"])
-        assert ended.exit_code == 2
-        assert "'--runs': runs/ann is given twice" in ended.output
-
-
 def test_runs_with_one_name_are_distinguished_by_folder(folder):
     runs = [replace(a_run({"ben": ([0], [[1.0, 0, 0]])}), path=Path(f"study/{number}/ann")) for number in (1, 2)]
     viewer = Viewer(open_cache(folder), runs)
