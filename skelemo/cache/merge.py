@@ -11,11 +11,10 @@ from skelemo.atomic import finished, reserved
 from skelemo.cache.corrections import corrections_file, to_bytes
 from skelemo.cache.corrections_merge import merged, read_all
 from skelemo.cache.reading import read_from_cache
-from skelemo.cache.select import select, unmet
+from skelemo.cache.select import select
 from skelemo.cache.shard_writer import Rows, ShardWriter, with_sequences
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError
-from skelemo.text import count
 
 #: Called as frames are processed: how many so far, and the total.
 Report = Callable[[int, int], None]
@@ -55,11 +54,7 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     sequence matches, a shard is damaged, or ``out`` is not empty; nothing is left behind.
     """
     cache = open_cache(source)
-    matching = select(cache, only)
-    if not matching.any():
-        total = count(len(matching), "sequence")
-        raise CacheError(f"{source}: none of {total} matches {' '.join(only)}{unmet(cache.sequences, only)}")
-    return _copy(cache, matching, out, report)
+    return _copy(cache, select(cache, only), out, report)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.filesize import decimal
 
 from skelemo.atomic import partial_path, sweep
@@ -26,11 +25,11 @@ from skelemo.cache.index import (
 )
 from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.remote import Remote, is_missing
-from skelemo.cache.select import require_keys, split_columns, unmet
+from skelemo.cache.select import require_keys, split_columns
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import describe_heads, require_agreement, require_same, shards_in
-from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters
+from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard
 from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
@@ -96,7 +95,7 @@ class _Pull:
         with thread_pool(jobs) as pool:
             list(pool.map(lambda name: self.download(name, sizes[name], index.get(name), progress), sizes))
         if not self.refused:
-            self.require_any(index)
+            self.require_any()
         notes = self.merge_corrections()
         if self.refused:
             raise CacheError(f"{self.remote.label}: refused: {'; '.join(sorted(self.refused))}: push them again")
@@ -140,13 +139,9 @@ class _Pull:
             origin |= dict.fromkeys(matching, name)
         return needed
 
-    def require_any(self, index: Mapping[str, Entry]) -> None:
+    def require_any(self) -> None:
         if self.only and not self.matched and not any(map(np.any, match(map(entry_of, self.local), self.only))):
-            tables = [entry.table for entry in index.values()] + [shard.sequences for shard in self.local]
-            everything = pd.concat(tables, ignore_index=True)
-            raise RemoteError(
-                f"{self.remote.label}: no sequence matches {filters(self.only)}{unmet(everything, self.only)}"
-            )
+            raise RemoteError(f"{self.remote.label}: no sequence matches {' '.join(self.only)}")
 
     def require_space(self, needed: int) -> None:
         parent = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())

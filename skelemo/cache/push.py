@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from skelemo.cache import corrections_merge, hdf5
 from skelemo.cache.corrections import Corrections, corrections_file, read_corrections
 from skelemo.cache.index import (
@@ -18,16 +20,15 @@ from skelemo.cache.index import (
     Index,
     differing,
     entry_of,
-    match,
     read_index,
 )
 from skelemo.cache.reading import damaged_sequences
 from skelemo.cache.remote import Remote, is_missing
-from skelemo.cache.select import require_keys, split_columns, unmet
+from skelemo.cache.select import select
 from skelemo.cache.shard import Shard, open_shard
 from skelemo.cache.shard_writer import extract
-from skelemo.cache.store import open_cache, require_agreement
-from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters
+from skelemo.cache.store import Cache, open_cache, require_agreement
+from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard
 from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
@@ -63,17 +64,16 @@ def push(
     remote.sweep()
     corrections = read_corrections(corrections_file(folder), missing_ok=True)
     with TemporaryDirectory() as temporary, thread_pool(jobs) as pool:
-        shards = _matching_shards(cache.shards, only, Path(temporary)) if only else list(cache.shards)
-        if not shards:
-            raise CacheError(f"{folder}: no sequence matches {filters(only)}{unmet(cache.sequences, only)}")
+        shards = _matching_shards(cache, only, Path(temporary)) if only else list(cache.shards)
         return _Push(remote, folder, shards, corrections, pool).run(replace, report)
 
 
-def _matching_shards(shards: Sequence[Shard], only: Sequence[str], temporary: Path) -> list[Shard]:
+def _matching_shards(cache: Cache, only: Sequence[str], temporary: Path) -> list[Shard]:
     """Shards that match entirely, and new ones of the matching sequences of the others."""
-    require_keys(only, {column for shard in shards for column in split_columns(shard.sequences)})
+    ids = set(cache.sequences["id"][select(cache, only)])
     found: list[Shard] = []
-    for shard, keep in zip(shards, match(map(entry_of, shards), only), strict=True):
+    for shard in cache.shards:
+        keep = np.array([name in ids for name in shard.columns["sequences"]["id"]], bool)
         if len(keep) and keep.all():
             found.append(shard)
         elif keep.any():

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from difflib import get_close_matches
 from fnmatch import translate
 
 import numpy as np
@@ -10,28 +9,29 @@ import pandas as pd
 
 from skelemo.cache.shard import Shard
 from skelemo.cache.store import Cache
-from skelemo.errors import ConfigError, unknown
+from skelemo.errors import CacheError, ConfigError, unknown
 from skelemo.targets import Head
-from skelemo.text import natural_order, some
 
 #: Columns of a sequence to filter by, besides ``label`` and the columns of its splits.
 KEYS = ("id", "video", "subject", "person")
 LABEL = "label"
-#: Values of a key listed in an error.
-_MOST_VALUES = 6
 
 
 def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
-    """Rows of ``cache.sequences`` that match all filters, bool ``[S]``.
+    """Rows of ``cache.sequences`` that match all filters, bool ``[S]``; at least one.
 
-    Raises `ConfigError`: as in `matching`; `CacheError`: a shard cannot be read.
+    Raises `ConfigError`: as in `matching`; `CacheError`: no sequence matches.
     """
 
     def labels() -> list[frozenset[str]]:
         known = [dict(zip(shard.sequences["id"], labels_in(shard), strict=True)) for shard in cache.shards]
         return [known[shard][name] for shard, name in zip(cache.sequences["shard"], cache.sequences["id"], strict=True)]
 
-    return matching(cache.sequences, label_words(cache.heads), only, labels)
+    chosen = matching(cache.sequences, label_words(cache.heads), only, labels)
+    if not chosen.any():
+        wanted = f"no sequence matches {' '.join(only)}; skelemo cache ls CACHE --sequences lists them"
+        raise CacheError(f"{cache.name}: {wanted if only else 'no sequences'}")
+    return chosen
 
 
 def matching(
@@ -68,16 +68,6 @@ def matching(
             matches = list(map(fits, _values(sequences, key)))
         chosen &= np.array(matches, bool)
     return chosen
-
-
-def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
-    """Available values of the keys that match no sequence, for an error message; empty if each key matches some."""
-    parts = [
-        _describe_values(key, globs, values)
-        for key, globs in _by_key(only).items()
-        if key != LABEL and not any(map(_matcher(globs), values := _values(sequences, key)))
-    ]
-    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
@@ -124,12 +114,3 @@ def _matcher(globs: Iterable[str]) -> Callable[[str], bool]:
 def _values(sequences: pd.DataFrame, key: str) -> list[str]:
     """Value of a key (not ``label``) for each sequence; empty if unknown."""
     return list(sequences[key]) if key in KEYS else [splits.get(key, "") for splits in sequences["splits"]]
-
-
-def _describe_values(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
-    known = sorted({*values} - {""}, key=natural_order)
-    if not known:
-        return f"{key} is unknown for all"
-    nearest = [near for glob in globs for near in get_close_matches(glob, known, n=1)]
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{hint}{key} is {some(known, _MOST_VALUES)}"

@@ -1,7 +1,7 @@
 """What `skelemo.cache.push` and `skelemo.cache.pull` share."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -79,8 +79,3 @@ def read_options(given: Iterable[str]) -> dict[str, Any]:
             read = value
         options[key] = value if read is None or isinstance(read, str) else read
     return options
-
-
-def filters(only: Sequence[str]) -> str:
-    """Filters as options of the command line."""
-    return " ".join(f"--only {text}" for text in only)

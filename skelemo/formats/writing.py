@@ -11,11 +11,10 @@ import numpy as np
 from skelemo.atomic import finished, reserved
 from skelemo.cache import sequence as cached
 from skelemo.cache.reading import read_sequences
-from skelemo.cache.select import select, unmet
+from skelemo.cache.select import select
 from skelemo.cache.store import Cache
-from skelemo.errors import CacheError, InputError
+from skelemo.errors import InputError
 from skelemo.openpose.scale import to_pixels
-from skelemo.text import count
 
 #: Called as frames are written: how many so far, and the total.
 Report = Callable[[int, int], None]
@@ -35,12 +34,7 @@ def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
 
     Raises `ConfigError`: an invalid filter; `CacheError`: no sequence matches.
     """
-    rows = np.flatnonzero(select(cache, only))
-    if not len(rows):
-        total = count(len(cache.sequences), "sequence")
-        wanted = f" matches {' '.join(only)}{unmet(cache.sequences, only)}" if only else ""
-        raise CacheError(f"{cache.name}: nothing to export: none of its {total}{wanted}")
-    return rows
+    return np.flatnonzero(select(cache, only))
 
 
 def read_chosen(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iterator[cached.Sequence]:

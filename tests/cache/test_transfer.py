@@ -104,7 +104,8 @@ def test_shards_without_a_matching_sequence_are_not_transferred(cache, far, tmp_
 
 
 @pytest.mark.parametrize(
-    ("only", "message"), [("video=Nobody", "video is Kick 0"), ("label=furious", "unknown"), ("fold=1", "unknown key")]
+    ("only", "message"),
+    [("video=Nobody", "no sequence matches video=Nobody"), ("label=furious", "unknown"), ("fold=1", "unknown key")],
 )
 def test_a_pull_without_matches_leaves_no_folder(far, tmp_path, only, message):
     with pytest.raises(SkelemoError, match=message):

@@ -333,7 +333,7 @@ def test_every_export_filters_reports_progress_and_overwrites_nothing(tmp_path, 
     assert told == [(5, 5)]
     with pytest.raises(InputError, match="already exists"):
         EXPORTS.find(form).function(cache, out, [], lambda *_: None)
-    with pytest.raises(CacheError, match="nothing to export"):
+    with pytest.raises(CacheError, match="no sequence matches"):
         EXPORTS.find(form).function(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "out"]
 
@@ -353,11 +353,6 @@ def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
     (tmp_path / "out").mkdir()
     write_pose(cache, tmp_path / "out", ["id=day*"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["day 1_walk.pose"]
-
-
-def test_a_typo_in_only_gets_a_suggestion(tmp_path, cache):
-    with pytest.raises(CacheError, match=r"matches split=trian \(did you mean 'train'\? split is train\)"):
-        write_csv(cache, tmp_path / "a.csv", ["split=trian"])
 
 
 @pytest.mark.parametrize("form", EXPORTS.names())
