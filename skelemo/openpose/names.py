@@ -97,9 +97,6 @@ def group(names: Sequence[str], sequence: bool | None = None) -> Iterator[Group]
     (`Group.images`); ``sequence=False`` makes every image a still, and ``sequence=True`` makes the images of a folder
     one sequence, in natural order if they differ by more than a number.
     """
-    if video := _one_video(names):
-        yield video
-        return
     alike: dict[tuple[str, str, str, bool], list[str]] = defaultdict(list)
     for name in names:
         start, digits, ending, view = _parse(name)
@@ -164,24 +161,6 @@ def _parse(name: str) -> _Name:
     digits = _DIGITS.search(name[:end])
     middle = digits.start() if digits else end
     return _Name(name[:middle], name[middle:end], name[end:], view)
-
-
-def _one_video(names: Sequence[str]) -> Group | None:
-    """All names as one video if they differ only in OpenPose's frame number, else None; vectorized."""
-    first = names[0] if names else ""
-    start, digits, ending, view = _parse(first)
-    text = "".join(names)
-    uniform = set(map(len, names)) == {len(first)} and text.isascii()
-    if len(digits) != _WIDTH or not uniform or (start and start[-1] != "_"):
-        return None
-    middle, end = len(start), len(start) + _WIDTH
-    letters = np.frombuffer(text.encode(), np.uint8).reshape(len(names), -1)
-    values = letters[:, middle:end] - ord("0")
-    same = (letters[:, :middle] == letters[0, :middle]).all() and (letters[:, end:] == letters[0, end:]).all()
-    numbers = values @ 10 ** np.arange(_WIDTH)[::-1]
-    if not same or values.max() > 9 or numbers.max() > _LAST_NUMBER:
-        return None
-    return Group(start[:-1], view, FrameNames(start, np.sort(numbers).tolist(), ending))
 
 
 def _running(start: str, digits: list[str], ending: str, *, glued: bool) -> FrameNames | None:

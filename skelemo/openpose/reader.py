@@ -59,8 +59,8 @@ class Reader:
             self._archive = archive
         if archive.sequential:
             self._spool = self._spool or _Spool(archive)
-            self._spool.expect(self._expected.get(archive.path, [recording]))
-            return _from_spool(self._spool.take(recording), positions, archive)
+            files = self._spool.take(recording, self._expected.get(archive.path, [recording]))
+            return _from_spool(files, positions, archive)
         if not archive.ending:
             return _from_video(archive, positions)
         self._file = self._file or archive.open()
@@ -88,46 +88,30 @@ def archive_order(recordings: Sequence[Recording]) -> list[int]:
 
 
 class _Spool:
-    """Reads recordings of one compressed archive in its order, and buffers files until they are requested."""
+    """Reads the announced recordings of one compressed archive at once, in its order."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._stream: Stream | None = None
-        self._expected: Sequence[Recording] = ()
-        self._kept: dict[int, list[bytes]] = {}  # by index of the expected recording
-        self._queue = np.zeros((0, 4), np.int64)  # start, size, recording, file; in the order of the archive
-        self._next = 0
+        self._announced: Sequence[Recording] = ()
+        self._files: dict[int, list[bytes]] = {}  # by id of the announced recording
 
-    def expect(self, recordings: Sequence[Recording]) -> None:
-        """Set the recordings whose files are buffered."""
-        if recordings is self._expected:
-            return
-        self._expected = recordings
-        self._kept = {index: [b""] * len(recording.files) for index, recording in enumerate(recordings)}
-        rows = []
-        for index, recording in enumerate(recordings):
-            if (positions := recording.positions) is not None:
-                file = np.arange(len(positions))
-                sizes = positions["size"].astype(np.int64)
-                rows.append(np.stack([positions["start"], sizes, np.full_like(file, index), file], axis=1))
-        queue = np.concatenate(rows)
-        self._queue = queue[np.argsort(queue[:, 0], kind="stable")]
-        self._next = 0
-
-    def take(self, recording: Recording) -> list[bytes]:
-        """The files of one recording, removed from the buffer."""
-        index = next(index for index, expected in enumerate(self._expected) if expected is recording)
-        if index not in self._kept:
-            self.expect(list(self._expected))
-        last = int(np.flatnonzero(self._queue[:, 2] == index)[-1])
-        start, data = -1, b""
-        for member, size, owner, file in self._queue[self._next : last + 1].tolist():
-            if member != start:
-                start, data = member, self._read(member, size)
-            if owner in self._kept:
-                self._kept[owner][file] = data
-        self._next = max(self._next, last + 1)
-        return self._kept.pop(index)
+    def take(self, recording: Recording, announced: Sequence[Recording]) -> list[bytes]:
+        """The files of one recording, removed from the buffer; reads those of all announced ones if necessary."""
+        if announced is not self._announced or id(recording) not in self._files:
+            self._announced = announced
+            self._files = {id(one): [b""] * len(one.files) for one in announced}
+            members = [
+                (start, size, id(one), file)
+                for one in announced
+                if one.positions is not None
+                for file, (start, size) in enumerate(one.positions.tolist())
+            ]
+            last, data = -1, b""
+            for start, size, owner, file in sorted(members):
+                last, data = start, data if start == last else self._read(start, size)
+                self._files[owner][file] = data
+        return self._files.pop(id(recording))
 
     def close(self) -> None:
         """Close the archive."""
