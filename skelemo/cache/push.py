@@ -61,7 +61,6 @@ def push(
     remote = Remote(url, options)
     if not remote.writable:
         raise RemoteError(f"{remote.label}: HTTP is read-only; push to a folder, ssh:// or s3://")
-    remote.sweep()
     corrections = read_corrections(corrections_file(folder), missing_ok=True)
     with TemporaryDirectory() as temporary, thread_pool(jobs) as pool:
         shards = _matching_shards(cache, only, Path(temporary)) if only else list(cache.shards)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
@@ -32,8 +31,6 @@ _HTTP, _SSH = ("http", "https"), ("ssh", "sftp")
 #: Protocols with atomic uploads.
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _SERVER_TIMEOUT = 30  # seconds
-_DAY = 24 * 3600
-_UPLOAD = ".push"  # ending of unfinished uploads
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError,
               NotImplementedError, ImportError, TypeError, ValueError, AttributeError, SkelemoError)  # fmt: skip
 #: Headers kept on a redirect to another host.
@@ -162,17 +159,6 @@ class Remote:
         with suppress(FileNotFoundError):
             fs.rm_file(path)
 
-    @_retried
-    def sweep(self) -> None:
-        """Remove abandoned uploads older than a day."""
-        if self.protocol in _OBJECT_STORES:
-            return
-        fs, root = self._connect()
-        for entry in fs.ls(root, detail=True) if fs.exists(root) else []:
-            name = entry["name"].rpartition("/")[2]
-            if name.startswith(PARTIAL) and name.endswith(_UPLOAD) and _age(entry) > _DAY:
-                self.remove(name)
-
     def error(self, error: BaseException) -> RemoteError:
         """Convert a driver's error to one line without secrets."""
         cause = _underlying(error)
@@ -224,7 +210,7 @@ class Remote:
             write(fs, target)
             return
         folder = target.rpartition("/")[0]
-        partial = f"{folder}/{PARTIAL}{uuid.uuid4().hex}{_UPLOAD}"
+        partial = f"{folder}/{PARTIAL}{uuid.uuid4().hex}"
         fs.makedirs(folder, exist_ok=True)
         try:
             write(fs, partial)
@@ -305,14 +291,6 @@ def _is_transient(error: BaseException) -> bool:
         return status in (408, 425, 429)
     refused = re.search("Credential|Authentication|PermissionDenied|HostKey", type(error).__name__)
     return not refused and not isinstance(error, _PERMANENT)
-
-
-def _age(entry: Mapping[str, Any]) -> float:
-    """Seconds since a file was modified; 0 if unknown."""
-    modified = entry.get("mtime")
-    if isinstance(modified, datetime):
-        modified = modified.timestamp()
-    return time.time() - modified if isinstance(modified, int | float) else 0.0
 
 
 @dataclass(frozen=True)
