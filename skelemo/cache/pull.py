@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from rich.filesize import decimal
@@ -41,7 +40,6 @@ def pull(
     *,
     only: Sequence[str] = (),
     jobs: int = 1,
-    options: Mapping[str, Any] | None = None,
     report: Report = lambda *_: None,
 ) -> Transferred:
     """Download the missing shards of a cache, each verified before it is added.
@@ -54,7 +52,7 @@ def pull(
     ``folder`` has other content, or the disk is too small; `RemoteError` or `ConfigError`: the URL cannot be reached or
     read, a driver is missing, or ``only`` is invalid or matches nothing.
     """
-    remote = Remote(url, options)
+    remote = Remote(url)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         return _Pull(remote, folder, only).run(jobs, report)

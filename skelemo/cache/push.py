@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -44,7 +43,6 @@ def push(
     only: Sequence[str] = (),
     replace: bool = False,
     jobs: int = 1,
-    options: Mapping[str, Any] | None = None,
     report: Report = lambda *_: None,
 ) -> Transferred:
     """Upload the shards of a cache that are missing at a URL; each is verified first, and visible once complete.
@@ -58,7 +56,7 @@ def push(
     `ConfigError`: the URL cannot be reached or written, a driver is missing, or ``only`` is invalid.
     """
     cache = open_cache(folder)
-    remote = Remote(url, options)
+    remote = Remote(url)
     if not remote.writable:
         raise RemoteError(f"{remote.label}: HTTP is read-only; push to a folder, ssh:// or s3://")
     corrections = read_corrections(corrections_file(folder), missing_ok=True)

@@ -4,7 +4,7 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
@@ -70,27 +70,23 @@ def _retried(action: Callable[Concatenate["Remote", _P], _T]) -> Callable[Concat
 class Remote:
     """A folder at a URL. Every error is a `RemoteError` or `ConfigError` of one line without secrets.
 
-    Parameters
-    ----------
-    options : for fsspec's driver of the URL's protocol.
+    fsspec's configuration applies to the URL's protocol, except for timeouts and SSH's known hosts.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        self._url, self._options = url, dict(options or {})
+    def __init__(self, url: str) -> None:
+        self._url, self._options = url, dict[str, Any]()
         scheme, separator, _ = url.partition("://")
         self.protocol = scheme.lower() if separator else "file"
         self.label = redacted(url)
         if "::" in url:
             raise ConfigError("the URL contains '::', fsspec's separator of chained file systems: expected one URL")
         if self.protocol in _HTTP:
-            self._options.setdefault("get_client", _HttpClient(url))
+            self._options["get_client"] = _HttpClient(url)
         elif self.protocol in _SSH:
-            if not self._options.setdefault("known_hosts", ()) and self._options["known_hosts"] != ():
-                raise ConfigError("known_hosts cannot be disabled: expected the path of a file")
-            self._options.setdefault("connect_timeout", _SERVER_TIMEOUT)
+            self._options = {"known_hosts": (), "connect_timeout": _SERVER_TIMEOUT}  # (): ~/.ssh/known_hosts
         elif _EXTRAS.get(self.protocol) == "s3":
             limits = {"connect_timeout": _SERVER_TIMEOUT, "read_timeout": _SERVER_TIMEOUT}
-            self._options["config_kwargs"] = limits | self._options.get("config_kwargs", {})
+            self._options["config_kwargs"] = fsspec.config.conf.get("s3", {}).get("config_kwargs", {}) | limits
 
     @property
     def writable(self) -> bool:
@@ -164,7 +160,7 @@ class Remote:
         cause = _underlying(error)
         text = os_reason(cause) if isinstance(cause, OSError) else str(cause)
         line = text.strip().partition("\n")[0] or type(cause).__name__
-        return RemoteError(f"{self.label}: {_without_secrets(line, self._url, self._options)}")
+        return RemoteError(f"{self.label}: {_without_secrets(line, self._url)}")
 
     def _connect(self, name: str = "") -> tuple[Any, str]:
         url = _url_in(self._url, name) if name else self._url
@@ -241,8 +237,8 @@ def is_missing(error: RemoteError) -> bool:
     return isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (403, 404, 405, 410)
 
 
-def _without_secrets(text: str, url: str, options: Mapping[str, Any]) -> str:
-    secrets = [value for key, value in _flat_options(options) if _SECRET.search(key)]
+def _without_secrets(text: str, url: str) -> str:
+    secrets: list[str] = []
     rest = url.partition("://")[2]
     user, at, _ = rest.rpartition("@")
     if at:
@@ -255,18 +251,6 @@ def _without_secrets(text: str, url: str, options: Mapping[str, Any]) -> str:
             text = text.replace(spelling, "…")
     text = re.sub(r"(://)[^/\s]*@", r"\1", text)
     return re.sub(r"[?;][^\s'\")]*", "", text)[:240]
-
-
-_SECRET = re.compile("pass|secret|token|key|credential|auth|sig|account|header|cookie", re.IGNORECASE)
-
-
-def _flat_options(options: Mapping[str, Any], key: str = "") -> list[tuple[str, str]]:
-    """Keys and values of nested options."""
-    found: list[tuple[str, str]] = []
-    for name, value in options.items():
-        where = f"{key} {name}"
-        found += _flat_options(value, where) if isinstance(value, Mapping) else [(where, str(value))]
-    return found
 
 
 def _url_in(url: str, name: str) -> str:

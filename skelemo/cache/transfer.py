@@ -1,15 +1,13 @@
 """What `skelemo.cache.push` and `skelemo.cache.pull` share."""
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from skelemo.cache.remote import Remote
 from skelemo.cache.shard import Shard, open_shard
-from skelemo.errors import CacheError, ConfigError
+from skelemo.errors import CacheError
 
 #: Called as bytes are transferred: how many so far, and the total.
 Report = Callable[[int, int], None]
@@ -61,21 +59,3 @@ def fetch_shard(
     if shard.name != name:
         raise CacheError(f"its content belongs to {shard.name}")
     return shard
-
-
-def read_options(given: Iterable[str]) -> dict[str, Any]:
-    """Parse driver options ``KEY=VALUE``; numbers, booleans and objects are JSON, anything else is text.
-
-    Raises `ConfigError`: invalid syntax; the message omits the text, which may be a secret.
-    """
-    options: dict[str, Any] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not (key and equals):
-            raise ConfigError("--storage-option: expected KEY=VALUE, as in endpoint_url=http://localhost:9000")
-        try:
-            read = json.loads(value)
-        except ValueError:
-            read = value
-        options[key] = value if read is None or isinstance(read, str) else read
-    return options

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import fsspec
 import pytest
 from small_caches import a_cache, a_sequence, sizes
 
@@ -15,7 +16,7 @@ from skelemo.cache.pull import pull
 from skelemo.cache.push import push
 from skelemo.cache.remote import Remote
 from skelemo.cache.store import open_cache, shard_files
-from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
+from skelemo.errors import CacheError, RemoteError, SkelemoError
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_slow_response_times_out(far, tmp_path, monkeypatch, which):
     assert not (tmp_path / "here").exists()
 
 
-def test_a_redirect_to_another_host_gets_no_private_headers(far, cache, tmp_path):
+def test_a_redirect_to_another_host_gets_no_private_headers(far, cache, tmp_path, monkeypatch):
     with Web(far) as other:
 
         def redirect(handler):
@@ -146,7 +147,8 @@ def test_a_redirect_to_another_host_gets_no_private_headers(far, cache, tmp_path
         with Web(far, redirect) as web:
             mine = {"X-Token": "SECRET", "Authorization": "Bearer SECRET", "Cookie": "session=SECRET"}
             pull(web.url.replace("//", "//ann:SECRET@"), tmp_path / "by name", only=["video=Kick 1"])
-            pull(web.url, tmp_path / "here", options={"headers": mine})
+            monkeypatch.setitem(fsspec.config.conf, "http", {"headers": mine})
+            pull(web.url, tmp_path / "here")
             assert any("SECRET" in str(headers) for _, headers in web.asked)
             assert any("Basic" in str(headers) for _, headers in web.asked)
         assert other.asked
@@ -251,64 +253,66 @@ def ssh(tmp_path, monkeypatch):
 
 
 @pytest.fixture(params=["s3", "ssh"])
-def where(request, tmp_path):
-    """URL and options of a place of its own."""
+def url(request, tmp_path, monkeypatch):
+    """A place of its own."""
     found = request.getfixturevalue(request.param)
-    return (f"s3://bucket/{tmp_path.name}", found) if request.param == "s3" else (found.url(), {})
+    if request.param == "ssh":
+        return found.url()
+    monkeypatch.setitem(fsspec.config.conf, "s3", found)
+    return f"s3://bucket/{tmp_path.name}"
 
 
-def test_push_and_pull_transfer_only_missing_shards(where, cache, tmp_path):
-    url, options = where
-    assert push(cache, url, options=options, jobs=2).size == sum(sizes(cache).values())
-    assert push(cache, url, options=options).size == 0
-    pull(url, tmp_path / "here", options=options, jobs=2)
+def test_push_and_pull_transfer_only_missing_shards(url, cache, tmp_path):
+    assert push(cache, url, jobs=2).size == sum(sizes(cache).values())
+    assert push(cache, url).size == 0
+    pull(url, tmp_path / "here", jobs=2)
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
     missing = shard_files(tmp_path / "here")[1]
     missing.unlink()
-    assert pull(url, tmp_path / "here", options=options).shards == (missing.name,)
+    assert pull(url, tmp_path / "here").shards == (missing.name,)
 
 
-def test_changed_sequences_are_replaced(where, cache, changed, tmp_path):
-    url, options = where
-    push(cache, url, options=options)
+def test_changed_sequences_are_replaced(url, cache, changed, tmp_path):
+    push(cache, url)
     with pytest.raises(CacheError, match="differs from"):
-        push(changed, url, options=options)
-    push(changed, url, options=options, replace=True)
-    pull(url, tmp_path / "here", options=options)
+        push(changed, url)
+    push(changed, url, replace=True)
+    pull(url, tmp_path / "here")
     assert open_cache(tmp_path / "here").hash == open_cache(changed).hash
 
 
-def test_two_machines_push_to_one_url(where, cache, tmp_path):
-    url, options = where
+def test_two_machines_push_to_one_url(url, cache, tmp_path):
     other = a_cache(tmp_path / "other", a_sequence("w", 300))
-    threads = [threading.Thread(target=push, args=(one, url), kwargs={"options": options}) for one in (cache, other)]
+    threads = [threading.Thread(target=push, args=(one, url)) for one in (cache, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    pull(url, tmp_path / "here", options=options)
+    pull(url, tmp_path / "here")
     assert open_cache(tmp_path / "here").hash == open_cache([cache, other]).hash
-    assert json.loads(Remote(url, options).read("index.json"))["shards"].keys() == sizes(tmp_path / "here").keys()
+    assert json.loads(Remote(url).read("index.json"))["shards"].keys() == sizes(tmp_path / "here").keys()
 
 
-def test_wrong_credentials_are_one_error_without_secrets(s3, ssh, cache, tmp_path):
-    for url, options in ((ssh.url("a-wrong-one"), {}), ("s3://no-such-bucket/x", s3)):
+def test_wrong_credentials_are_one_error_without_secrets(s3, ssh, cache, monkeypatch):
+    monkeypatch.setitem(fsspec.config.conf, "s3", s3)
+    for url in (ssh.url("a-wrong-one"), "s3://no-such-bucket/x"):
         with pytest.raises(SkelemoError) as error:
-            push(cache, url, options=options)
+            push(cache, url)
         assert "a-wrong-one" not in str(error.value)
         assert "a-secret" not in str(error.value)
         assert "\n" not in str(error.value)
 
 
-def test_an_unknown_host_key_is_refused(ssh, cache, tmp_path):
+def test_an_unknown_host_key_is_refused_whatever_is_configured(ssh, cache, tmp_path, monkeypatch):
     import asyncssh
 
     for key in (None, asyncssh.generate_private_key("ssh-ed25519")):
         ssh.known_hosts.write_text("") if key is None else ssh.make_known(key)
         with pytest.raises(SkelemoError, match=r"127\.0\.0\.1.*[Hh]ost key"):
             push(cache, ssh.url())
-    with pytest.raises(ConfigError, match="cannot be disabled"):
-        push(cache, ssh.url(), options={"known_hosts": False})
+    monkeypatch.setitem(fsspec.config.conf, "ssh", {"known_hosts": None})
+    with pytest.raises(SkelemoError, match=r"[Hh]ost key"):
+        push(cache, ssh.url())
     assert not list((tmp_path / "server").iterdir())
     ssh.make_known()
     push(cache, ssh.url())
