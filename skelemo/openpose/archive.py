@@ -76,18 +76,6 @@ class Archive:
         return DecompressedStream(file, DECOMPRESSORS[self.ending]) if self.sequential else PlainStream(file)
 
 
-@dataclass(frozen=True)
-class Contents:
-    """The contents of an archive."""
-
-    folders: tuple[Folder, ...]
-    skipped: int  # links, devices, paths outside the archive
-    first_skipped: str
-    duplicates: int  # the last member of a name counts, as when extracting
-    other_json: list[str]
-    nested: list[str]  # archives
-
-
 def is_archive(name: str) -> bool:
     """Whether a file name is that of a supported archive."""
     return bool(_ending(name))
@@ -103,7 +91,7 @@ def stem(name: str) -> str:
     return name[: -len(_ending(name))]
 
 
-def list_archive(path: str, subfolder: str) -> Contents:
+def list_archive(path: str, subfolder: str) -> "Contents":
     """List the folders of an archive that contain OpenPose files.
 
     Raises `ArchiveError`: it cannot be read, is damaged, truncated, one of several volumes, or has more than
@@ -116,16 +104,15 @@ def list_archive(path: str, subfolder: str) -> Contents:
     """
     try:
         status = os.stat(path)
-        archive = Archive(path, status.st_size, status.st_mtime_ns)
-        zipped = archive.ending == ZIP
-        table = _Table(IN_ZIP if zipped else IN_TAR)
-        for name, position, head in _zip_members(archive, table) if zipped else _tar_members(archive, table):
-            table.add(name, position, head)
+        contents = Contents(Archive(path, status.st_size, status.st_mtime_ns), subfolder)
+        members = _zip_members if contents.archive.ending == ZIP else _tar_members
+        for name, position, head in members(contents):
+            contents.add(name, position, head)
     except (TarError, zip_members.ZipError) as error:
         raise ArchiveError(f"cannot be read: it {error}; download or create it again") from error
     except OSError as error:
         raise ArchiveError(f"cannot be read: {os_reason(error)}") from error
-    return table.contents(archive, subfolder)
+    return contents
 
 
 def list_video(path: str, subfolder: str) -> Folder:
@@ -152,27 +139,25 @@ def _ending(name: str) -> str:
     return next((ending for ending in ENDINGS if low.endswith(ending)), "") if low.endswith(ENDINGS) else ""
 
 
-def _zip_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
-    with archive.open() as file:
+def _zip_members(contents: "Contents") -> Iterator[_Member]:
+    with contents.archive.open() as file:
         for name, position in zip_members.read_members(file):
             if position:
-                yield name, position, partial(_zip_head, archive, position)
+                yield name, position, partial(_zip_head, contents.archive, position)
             else:
-                table.skip(name)
+                contents.skip(name)
 
 
-def _tar_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
-    stream = archive.stream()
+def _tar_members(contents: "Contents") -> Iterator[_Member]:
+    stream = contents.archive.stream()
     with stream.file:
         for member in tar_members.read_members(stream):
             name = os.fsdecode(member.name)
             if member.is_file:
                 head = partial(stream.read, min(member.size, HEAD_BYTES))
                 yield name, (member.start, min(member.size, _MAX_SIZE)), head
-            elif member.target and (first := table.find(os.fsdecode(member.target))):
-                yield name, first, bytes
             else:
-                table.skip(name)
+                contents.skip(name)
         stream.finish()
 
 
@@ -181,16 +166,18 @@ def _zip_head(archive: Archive, position: Sequence[int]) -> bytes:
         return zip_members.head(file, position[0], position[2], position[4], HEAD_BYTES)
 
 
-class _Table:
-    """OpenPose's files in an archive, by folder and name."""
+class Contents:
+    """The contents of an archive: OpenPose's files by folder and name, and what is left out."""
 
-    def __init__(self, dtype: np.dtype) -> None:
-        self.dtype = dtype
+    def __init__(self, archive: Archive, subfolder: str) -> None:
+        self.archive, self.subfolder = archive, subfolder
+        self.dtype = IN_ZIP if archive.ending == ZIP else IN_TAR
         self.rows: dict[str, dict[str, int]] = {}  # folder -> name -> row
-        self.marked: set[str] = set()  # folders with the marker of `skelemo synth`
+        self.simulated = False  # whether it contains the marker of `skelemo synth`
         self.info: dict[str, VideoInfo] = {}  # by folder
-        self.columns = [array("q") for _ in dtype.names or ()]
-        self.skipped = self.duplicates = 0
+        self.columns = [array("q") for _ in self.dtype.names or ()]
+        self.duplicates = 0  # the last member of a name counts, as when extracting
+        self.skipped = 0  # links, devices, paths outside the archive
         self.first_skipped = ""
         self.other_json: list[str] = []
         self.nested: list[str] = []
@@ -215,7 +202,7 @@ class _Table:
         elif not is_openpose(name):
             if is_any_archive(name) and not hidden:
                 self.nested.append(path)
-            self._mark(folder, name)
+            self.simulated |= name == SIMULATED
             return
         if path.startswith("/") or ".." in parent.split("/") or "\\" in path or "\0" in path:
             self.skip(path)
@@ -226,67 +213,40 @@ class _Table:
             for column, value in zip(self.columns, position, strict=True):
                 column.append(value)
 
-    def find(self, path: str) -> list[int] | None:
-        """Position of a file listed before."""
-        folder, _, name = path.rpartition("/")
-        row = self.rows.get(_normalize(folder), {}).get(name)
-        return None if row is None else [column[row] for column in self.columns]
-
     def skip(self, path: str) -> None:
         """Count a member named like an OpenPose file that is not a regular file, or whose path leaves the archive."""
-        folder, _, name = path.rpartition("/")
+        name = path.rpartition("/")[2]
+        self.simulated |= name == SIMULATED
         if is_openpose(name):
             self.skipped += 1
             self.first_skipped = self.first_skipped or path
-        else:
-            self._mark(_normalize(folder), name)
-            self._require_few()
 
     def _require_few(self) -> None:
-        lists = (self.columns[0], self.marked, self.info, self.nested, self.other_json)
+        lists = (self.columns[0], self.info, self.nested, self.other_json)
         if sum(map(len, lists)) > MAX_MEMBERS:
             raise ArchiveError(f"has more than {MAX_MEMBERS:,} files: split it")
 
-    def contents(self, archive: Archive, subfolder: str) -> Contents:
-        """The contents, by folder."""
+    def folders(self) -> Iterator[Folder]:
+        """The folders that contain OpenPose files."""
         positions = np.empty(len(self.columns[0]), self.dtype)
         for field, column in zip(self.dtype.names or (), self.columns, strict=True):
             positions[field] = column
-        top, simulated = self._top(subfolder), self._simulated()
-        folders = []
+        top = self._top()
         for folder, names in self.rows.items():
             relative = folder[len(top) :].removeprefix("/")
-            rows = np.fromiter(names.values(), np.int64, len(names))
-            folders.append(
-                Folder(
-                    path=os.path.join(archive.path, folder) if folder else stem(archive.path),
-                    subfolder="/".join(filter(None, (subfolder, relative))),
-                    files=list(names),
-                    archive=archive,
-                    positions=positions[rows],
-                    simulated=folder in simulated,
-                    info=self.info.get(folder, NO_INFO),
-                )
+            yield Folder(
+                path=os.path.join(self.archive.path, folder) if folder else stem(self.archive.path),
+                subfolder="/".join(filter(None, (self.subfolder, relative))),
+                files=list(names),
+                archive=self.archive,
+                positions=positions[np.fromiter(names.values(), np.int64, len(names))],
+                simulated=self.simulated,
+                info=self.info.get(folder, NO_INFO),
             )
-        return Contents(tuple(folders), self.skipped, self.first_skipped, self.duplicates, self.other_json, self.nested)
 
-    def _mark(self, folder: str, name: str) -> None:
-        if name == SIMULATED:
-            self.marked.add(folder)
-
-    def _simulated(self) -> set[str]:
-        """Folders at or below a marker; sorted by path, they follow it."""
-        found, mark = set(), None
-        for path, folder in sorted((f"{folder}/" if folder else "", folder) for folder in {*self.rows, *self.marked}):
-            if mark is None or not path.startswith(mark):
-                mark = path if folder in self.marked else None
-            if mark is not None:
-                found.add(folder)
-        return found
-
-    def _top(self, subfolder: str) -> str:
+    def _top(self) -> str:
         """The top folder if it has the archive's name and contains everything; paths omit it."""
-        own = subfolder.rpartition("/")[2]
+        own = self.subfolder.rpartition("/")[2]
         return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
 
 

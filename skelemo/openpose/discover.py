@@ -122,7 +122,7 @@ class Walk:
         if contents.duplicates:
             duplicates = count(contents.duplicates, "duplicate file")
             self.notes.append(f"{path}: {duplicates}; the last of each name is used")
-        yield from (replace(folder, simulated=folder.simulated or simulated) for folder in contents.folders)
+        yield from (replace(folder, simulated=folder.simulated or simulated) for folder in contents.folders())
 
     def _list(self, path: str) -> "_Listed":
         found = _Listed()

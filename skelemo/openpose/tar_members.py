@@ -20,18 +20,16 @@ _MAX_PADDING = 131_072
 # name, mode, uid, gid, size, mtime, checksum, type, linked name, magic, version, user, group, device, prefix
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s16s155s12x")
 _FILES = (b"0", b"\0", b"7")
-_HARD_LINK = b"1"
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 
 
 class Member(NamedTuple):
-    """A member: a file, a hard link to ``target``, or anything else."""
+    """A member: a file or anything else."""
 
     name: bytes
     start: int  # in the decompressed archive
     size: int
     is_file: bool
-    target: bytes = b""
 
 
 def read_members(stream: Stream) -> Iterator[Member]:
@@ -51,31 +49,30 @@ def read_members(stream: Stream) -> Iterator[Member]:
         if not any(block):
             padding += 1
             continue
-        name, size, kind, target = _parse(block, offset)
+        name, size, kind = _parse(block, offset)
         start, padding = stream.position, 0
         if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
             long.update(_read_extension(stream, kind, size, offset))
         else:
             size = _size(long.get(b"size"), size, offset)
             is_file = kind in _FILES and not name.endswith(b"/") and b"sparse" not in long
-            target = long.get(b"linkpath", target) if kind == _HARD_LINK else b""
             has_bytes = kind in _FILES or kind not in b"123456"
-            yield Member(long.get(b"path", name), start, size, is_file, target)
+            yield Member(long.get(b"path", name), start, size, is_file)
             size = size if has_bytes else 0
             long = {}
         stream.skip_to(start + -(-size // BLOCK) * BLOCK)
 
 
-def _parse(block: bytes, offset: int) -> tuple[bytes, int, bytes, bytes]:
-    """Name, size, type and link target of a header."""
-    name, _, _, _, size, _, checksum, kind, target, magic, *_, prefix = _HEADER.unpack(block)
+def _parse(block: bytes, offset: int) -> tuple[bytes, int, bytes]:
+    """Name, size and type of a header."""
+    name, _, _, _, size, _, checksum, kind, _, magic, *_, prefix = _HEADER.unpack(block)
     expected = sum(block) - sum(checksum) + 8 * 0x20
     if expected != _number(checksum, offset):
         raise _damaged(offset)
     name = name.partition(b"\0")[0]
     if magic == b"ustar\0" and (prefix := prefix.partition(b"\0")[0]):
         name = prefix + b"/" + name
-    return name, _number(size, offset), kind, target.partition(b"\0")[0]
+    return name, _number(size, offset), kind
 
 
 def _number(field: bytes, offset: int) -> int:
@@ -106,16 +103,16 @@ def _size(text: bytes | None, size: int, offset: int) -> int:
 
 
 def _read_extension(stream: Stream, kind: bytes, size: int, offset: int) -> dict[bytes, bytes]:
-    """Fields of an extension header for the next member: path, linkpath, size, sparse."""
+    """Fields of an extension header for the next member: path, size, sparse."""
     if size > _MAX_EXTENSION:
         raise TarError(f"has a header of {size:,} bytes at byte {offset:,}, far more than a name")
     data = stream.read(size)
     if len(data) < size:
         raise TarError(f"is truncated after {offset + BLOCK + len(data):,} bytes")
-    if kind == _PAX_GLOBAL:
+    if kind in (_PAX_GLOBAL, _LONG_LINK):
         return {}
-    if kind != _PAX:
-        return {b"path" if kind == _LONG_NAME else b"linkpath": data.partition(b"\0")[0]}
+    if kind == _LONG_NAME:
+        return {b"path": data.partition(b"\0")[0]}
     fields: dict[bytes, bytes] = {}
     while data:
         digits = data.partition(b" ")[0]
@@ -125,4 +122,4 @@ def _read_extension(stream: Stream, kind: bytes, size: int, offset: int) -> dict
             raise TarError(f"is damaged at byte {offset:,}")
         fields[b"sparse" if key.startswith(b"GNU.sparse") else key] = value
         data = data[length:]
-    return {key: fields[key] for key in (b"path", b"linkpath", b"size", b"sparse") if key in fields}
+    return {key: fields[key] for key in (b"path", b"size", b"sparse") if key in fields}
