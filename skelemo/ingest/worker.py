@@ -24,8 +24,8 @@ from skelemo.ingest.task import Settings, Task, fingerprint
 from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.people import NO_GUESS, Guess, People, RecordingError, read_people
 from skelemo.openpose.reader import Reader
-from skelemo.skeleton import PARTS, layout
-from skelemo.text import count, some
+from skelemo.skeleton import layout
+from skelemo.text import count
 from skelemo.tracking import LONG, identify
 
 #: Called during a job with its number and the files read so far; set by the pool.
@@ -105,7 +105,9 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
         tally.add(replace(failed, problems=problems, failed_files=problems, unread=len(problems)))
     else:
         if not len(people.keypoints):
-            tally.notes.append(f"{task.recording.source}: {_nobody(people, job.settings.layout)}")
+            frames = count(len(people.number), "frame")
+            nobody = f"nobody has keypoints of {settings.layout} in {frames}; read other parts with --layout"
+            tally.notes.append(f"{task.recording.source}: {nobody}")
         tally.notes += remarks(task, people, found) + notes
         tally.notes += [f"{task.recording.source}: {identified.note}"] if identified.note else []
         tally.identities[identified.by] += 1
@@ -117,19 +119,6 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
         _count(tally, sequences, people, job.header)
         writer.add_recording(task, people, old, new)
     tally.files += len(task.recording.files)
-
-
-def _nobody(people: People, name: str) -> str:
-    """Why a recording has no people: OpenPose detected nobody, or only keypoints of other layouts."""
-    frames = count(len(people.number), "frame")
-    if not people.other_keys:
-        return f"OpenPose detected nobody in {frames}"
-    expected = ", ".join(part.key for part in layout(name).parts)
-    fitting = [word for word in PARTS.names() if {part.key for part in layout(word).parts} <= {*people.other_keys}]
-    return (
-        f"no keypoints of {name} in {frames}: people have {some(people.other_keys, 8)}, not {expected}; "
-        f"choose the parts to read with --layout{f' {fitting[0]}' if len(fitting) == 1 else ''}"
-    )
 
 
 def _contents(task: Task, reader: Reader, number: int, before: int) -> Contents:

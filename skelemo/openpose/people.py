@@ -13,7 +13,7 @@ from skelemo.openpose.points import Extent, canonicalize, convert, detect_model,
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import clearly_visible, detect_scale, refuse_scale
-from skelemo.openpose.validate import FrameError, keys_with_numbers
+from skelemo.openpose.validate import FrameError
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, part_models
 from skelemo.text import count
 
@@ -45,7 +45,6 @@ class People:
     size: tuple[int, int] = (0, 0)  # width and height of the image, if the files have it
     certain: Guess = NO_GUESS  # body model and scale, if the points determine them
     notes: tuple[str, ...] = ()
-    other_keys: tuple[str, ...] = ()  # if nobody was read, the keys with numbers of the first person
 
 
 class RecordingError(InputError):
@@ -118,7 +117,6 @@ def read_people(
         size=rows.sizes.most_common(1)[0][0] if rows.sizes else (0, 0),
         certain=Guess(model.name if model and model_certain else "", scale if scale_certain else ""),
         notes=tuple(reading.notes),
-        other_keys=() if len(points) else tuple(map(printable, reading.other_keys)),
     )
 
 
@@ -140,7 +138,6 @@ class _Reading:
     reasons: dict[int, str] = field(default_factory=dict)  # by index of an unreadable file
     damage: dict[int, str] = field(default_factory=dict)  # by index of a partially readable file
     notes: list[str] = field(default_factory=list)
-    other_keys: list[str] = field(default_factory=list)  # see `People`
     bytes_read: int = 0
     newest: int = 0
 
@@ -157,8 +154,6 @@ class _Reading:
                 self.bytes_read += len(data)
                 self.newest = max(self.newest, changed)
                 counts[index] = rows.add(data)
-                if not (rows.counts or self.other_keys):
-                    self.other_keys = keys_with_numbers(data)
                 if rows.damage:
                     self.add_damage(index, rows.damage)
             except OSError as error:

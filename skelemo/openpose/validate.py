@@ -54,20 +54,6 @@ def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
     return Frame(people, identities, damage, image_size(document.get("canvas_width"), document.get("canvas_height")))
 
 
-def keys_with_numbers(data: bytes) -> list[str]:
-    """Keys of non-empty lists, except the identity, of the first person with any; empty for an invalid file."""
-    try:
-        people = _people(_document(data))
-    except FrameError:
-        return []
-    keys = (
-        [key for key, value in person.items() if isinstance(value, list) and value and key != PERSON_ID]
-        for person in people
-        if isinstance(person, dict)
-    )
-    return next(filter(None, keys), [])
-
-
 def _document(data: bytes) -> dict[str, Any]:
     if not data:
         raise FrameError("is empty")
