@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from skelemo.report.comparison import Estimate
     from skelemo.report.report import Report
 
-#: Columns shown in the terminal, and whether with an interval; the page has the rest.
-SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True, "f1_mean": True}
-#: Terminal width of names, scores with intervals, and scores alone.
-_NAME, _INTERVAL, _VALUE = 14, 23, 12
-
 
 @click.command("report")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
@@ -56,27 +51,21 @@ def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
 
 
 def _show(report: "Report") -> None:
+    """Each head's main metric; the page has the rest."""
     from skelemo.cli.screen import Screen, notes
     from skelemo.cli.tables import table
+    from skelemo.evaluation.metrics import main_metric, titles
     from skelemo.report.comparison import estimate_of
-    from skelemo.report.describe import figures_of
 
     console = Screen()
     notes(report.notes)
     for comparison in report.comparisons:
-        figures = [(head, name) for head in comparison.heads for name in figures_of(head) if name in SHOWN]
+        figures = [(head, main_metric(head)) for head in comparison.heads]
         simulated = ", simulated" if comparison.simulated else ""
-        bounded = _NAME + sum(_INTERVAL if SHOWN[name] else _VALUE for _, name in figures) <= console.width
-        if _NAME + _VALUE * len(figures) > console.width:
-            figures = [(head, name) for head, name in figures if SHOWN[name]]
-        shown = table(f"{comparison.title}{simulated}", "run", *(figures_of(head)[name] for head, name in figures))
-        shown.columns[0].overflow, shown.columns[0].min_width = "fold", 8
-        for column in shown.columns[1:]:
-            column.no_wrap = True
+        columns = (f"{head.name}, {titles(head)[name]}" for head, name in figures)
+        shown = table(f"{comparison.title}{simulated}", "run", *columns)
         for run in comparison.runs:
-            shown.add_row(
-                run.name, *(_cell(estimate_of(run, head.name, name), bounded and SHOWN[name]) for head, name in figures)
-            )
+            shown.add_row(run.name, *(_cell(estimate_of(run, head.name, name)) for head, name in figures))
         console.print(shown)
         for note in dict.fromkeys(filter(None, map(comparison.transductive, comparison.heads))):
             console.print(note, soft_wrap=True)
@@ -85,11 +74,12 @@ def _show(report: "Report") -> None:
     console.print(f"report: {report.page}")
 
 
-def _cell(estimate: "Estimate | None", bounded: bool) -> "Text":
+def _cell(estimate: "Estimate | None") -> "Text":
+    """A value with its interval or standard deviation."""
     from rich.text import Text
 
     if estimate is None:
         return Text("–")
-    value, bounded = f"{estimate.value:.3f}", bounded and (estimate.low is not None or estimate.sd is not None)
-    spread = f"± {estimate.sd:.3f}" if estimate.sd is not None else estimate.spread
-    return Text.assemble(value, " ", (spread, "dim")) if bounded else Text(value)
+    cell = Text.assemble(f"{estimate.value:.3f} ", (estimate.spread, "dim"))
+    cell.rstrip()
+    return cell
