@@ -16,8 +16,6 @@ from skelemo.cli.values import PATH, RATE, TEXT
 @click.option("--film", type=PATH, help="With --to, the video for ELAN to open.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second.  [default: the cache's]")
 @click.option("--author", type=TEXT, help="Author of the corrections.  [default: your user name]")
-@click.option("--undo", multiple=True, type=TEXT, metavar="ID", help="Undo a correction.")
-@click.option("--redo", multiple=True, type=TEXT, metavar="ID", help="Redo a correction.")
 def command(
     cache: Path,
     file: Path | None,
@@ -27,10 +25,8 @@ def command(
     film: Path | None,
     fps: float,
     author: str | None,
-    undo: tuple[str, ...],
-    redo: tuple[str, ...],
 ) -> None:
-    """List the corrections of a cache, undo them, and exchange them with ELAN.
+    """List the corrections of a cache, and exchange them with ELAN.
 
     The ELAN file has a tier for each person and head. Changes made in ELAN are imported as corrections. An annotation
     `wrong` or `unsure` removes labels; frames without an annotation keep theirs.
@@ -51,18 +47,8 @@ def command(
     for wanted in (to, from_):
         if wanted and wanted.suffix.lower() != ".eaf":
             raise ConfigError(f"{wanted}: expected an ELAN file, NAME.eaf")
-    idle = {"--film": film and not to, "--author": author and not from_, "--video": video and not (to or from_),
-            "--fps": fps and not (to or from_)}  # fmt: skip
-    for option in (name for name, unused in idle.items() if unused):
-        needed = {"--film": "--to", "--author": "--from"}.get(option, "--to or --from")
-        raise ConfigError(f"{option} requires {needed} with a file, as in {needed.split()[0]} interview.eaf")
-    table.read_corrections(path, missing_ok=file is None or bool(from_))
+    known = table.read_corrections(path, missing_ok=file is None or bool(from_))
     console = Screen(soft_wrap=True)
-    if undo:
-        table.undo(path, undo)
-    if redo:
-        table.redo(path, redo)
-    known = table.read_corrections(path, missing_ok=True)
     if from_:
         from skelemo.formats.elan import import_elan
 
