@@ -18,7 +18,7 @@ from skelemo.openpose import tar_members, zip_members
 from skelemo.openpose.files import INFO_FILE, NO_INFO, Folder, VideoInfo, is_openpose, may_be_openpose, parse_info
 from skelemo.openpose.names import FrameNames, Group, stem_of
 from skelemo.openpose.sniff import HEAD_BYTES, Sniffer, VideoError, content_kind, frames_of, read_video
-from skelemo.openpose.unpacking import DECOMPRESSORS, DecompressedStream, PlainStream, Stream, TarError
+from skelemo.openpose.unpacking import DECOMPRESSORS, Stream, TarError
 from skelemo.text import SIMULATED
 
 ZIP = ".zip"
@@ -72,8 +72,7 @@ class Archive:
 
     def stream(self) -> Stream:
         """Open a tar archive as a stream of decompressed bytes."""
-        file = self.open()
-        return DecompressedStream(file, DECOMPRESSORS[self.ending]) if self.sequential else PlainStream(file)
+        return Stream(self.open(), DECOMPRESSORS.get(self.ending))
 
 
 def is_archive(name: str) -> bool:

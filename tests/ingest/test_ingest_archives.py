@@ -11,7 +11,7 @@ from skelemo.errors import InputError
 from skelemo.ingest import batching as batching_module
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.run import ingest
-from skelemo.openpose.unpacking import DecompressedStream
+from skelemo.openpose.unpacking import Stream
 
 FORMATS = {".tar": "tar", ".tar.gz": "gztar", ".tar.xz": "xztar", ".tar.bz2": "bztar", ".zip": "zip"}
 
@@ -68,8 +68,8 @@ def test_a_compressed_archive_of_many_groups_is_read_once(classes, monkeypatch):
     monkeypatch.setattr(batching_module, "GROUP_FILES", 5)
     shutil.make_archive(str(classes.parent / "all"), "gztar", classes)
     opened = []
-    start = DecompressedStream.__init__
-    monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
+    start = Stream.__init__
+    monkeypatch.setattr(Stream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     plan = plan_of(classes.parent / "all.tar.gz", "cache")
     assert [len(job) for job in batching_module.jobs(plan.tasks)] == [7]
     tally = ingest(plan)

@@ -1,5 +1,6 @@
 """Archives of OpenPose's files are folders of their name, and hostile ones are data."""
 
+import errno
 import gzip
 import io
 import lzma
@@ -24,7 +25,7 @@ from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.people import RecordingError, read_people
 from skelemo.openpose.reader import Reader, archive_order
 from skelemo.openpose.recording import Found, search
-from skelemo.openpose.unpacking import DecompressedStream
+from skelemo.openpose.unpacking import DECOMPRESSORS, Stream
 from skelemo.skeleton import layout
 
 BODY = layout("body_25")
@@ -168,8 +169,8 @@ def test_a_compressed_archive_with_interleaved_recordings_is_read_once(tmp_path:
     pack(tmp_path / "x.tar.gz", {name(n, stem): body(10.0 * n + ord(stem)) for stem, n in members})
     recordings = search(tmp_path).recordings
     opened = []
-    start = DecompressedStream.__init__
-    monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
+    start = Stream.__init__
+    monkeypatch.setattr(Stream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     with closing(Reader()) as reader:
         reader.expect(recordings)
         for one in (recordings[index] for index in archive_order(recordings)):
@@ -182,8 +183,8 @@ def test_recordings_announced_one_by_one_are_read_in_one_pass(tmp_path: Path, mo
     pack(tmp_path / "x.tar.xz", {name(n, stem): body(n) for stem in "abcd" for n in range(5)})
     recordings = search(tmp_path).recordings
     opened = []
-    start = DecompressedStream.__init__
-    monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
+    start = Stream.__init__
+    monkeypatch.setattr(Stream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     with closing(Reader()) as reader:
         for pair in (recordings[:2], recordings[2:]):
             reader.expect(pair)
@@ -299,6 +300,18 @@ def test_an_archive_truncated_anywhere_is_one_problem(tmp_path: Path, ending: st
         assert problem.file == f"x{ending}"
     with pytest.raises(InputError, match=rf"x{ending}: the archive cannot be read: it is "):
         search(tmp_path / f"x{ending}")
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.xz", ".tar.bz2"])
+def test_an_error_of_the_disk_is_not_damage_of_the_archive(tmp_path: Path, ending: str) -> None:
+    class Lost(io.FileIO):
+        def readinto(self, buffer: object) -> int:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    path = pack(tmp_path / f"x{ending}", {name(0): body(0)})
+    stream = Stream(io.BufferedReader(Lost(path)), DECOMPRESSORS.get(ending))
+    with pytest.raises(OSError, match="Stale file handle"):
+        stream.read(512)
 
 
 @pytest.mark.parametrize("ending", KINDS)
