@@ -28,15 +28,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Frames:
-    """All frames of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head."""
+    """All frames of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head.
+
+    Each head's labels are an attribute, and so is each value or flag, ``[N]``, whose name is unique.
+    """
 
     keypoints: np.ndarray
     number: np.ndarray
     labels: Mapping[str, np.ndarray]
+    heads: tuple[Head, ...] = ()
 
     def __repr__(self) -> str:
-        labels = "".join(f", {name}" for name in self.labels)
-        return f"<{count(len(self.number), 'frame')}: keypoints {list(self.keypoints.shape)}{labels}>"
+        return (
+            f"<{count(len(self.number), 'frame')}: keypoints {list(self.keypoints.shape)}, {', '.join(self._names())}>"
+        )
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names()})
+
+    def _names(self) -> list[str]:
+        """The dynamic attributes."""
+        outputs = [output for head in self.heads if head.kind != "classes" for output in head.outputs]
+        return [*self.labels, *(name for name in outputs if outputs.count(name) == 1 and name not in self.labels)]
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_") or name == "labels":
+            raise AttributeError(name)
+        if name in self.labels:
+            return self.labels[name]
+        matches = [head for head in self.heads if head.kind != "classes" and name in head.outputs]
+        if len(matches) != 1:
+            raise AttributeError(f"no head or output {name!r}; heads are {', '.join(self.labels) or 'none'}")
+        return self.labels[matches[0].name][:, matches[0].outputs.index(name)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,7 +165,7 @@ class Cache:
             shape, kind = label_type(head, shares=head.name in self.shares)
             labels[head.name] = np.full((total, *shape), np.nan if kind.kind == "f" else -1, kind)
         points = np.empty((total, len(self.layout), 3), KEYPOINT_TYPE) if keypoints is None else keypoints
-        return Frames(points, np.empty(total, NUMBER_TYPE), labels)
+        return Frames(points, np.empty(total, NUMBER_TYPE), labels, self.heads)
 
     def read_into(self, frames: Frames, first: int, last: int, offset: int = 0) -> None:
         """Read the sequences from ``first`` up to but excluding ``last``; the arrays begin with frame ``offset``.

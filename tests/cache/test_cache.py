@@ -204,6 +204,14 @@ def test_caches_are_found_in_a_folder_or_directly_below_it(tmp_path):
         find_caches(tmp_path / "nothing")
 
 
+def test_labels_are_attributes_of_the_frames_by_head_and_by_output(tmp_path):
+    frames = open_cache(spread(tmp_path, [0])).read()
+    assert frames.expression is frames.labels["expression"]
+    assert np.array_equal(frames.arousal, frames.labels["va"][:, 1], equal_nan=True)
+    with pytest.raises(AttributeError, match="no head or output 'pain'; heads are expression, va"):
+        frames.pain  # noqa: B018
+
+
 def test_a_run_folder_is_not_taken_for_a_cache(tmp_path):
     (tmp_path / "config.yaml").write_text("epochs: 1\n")
     with pytest.raises(CacheError, match=r"is a run folder: name a cache"):
@@ -256,6 +264,6 @@ def test_classes_beside_shares_become_shares_and_stay_unlabeled_without_a_class(
     cache = open_cache(tmp_path)
     assert cache.shares == {"expression"}
     expected = [[0, 1, 0], [nan, nan, nan], [1, 0, 0], *shares]
-    np.testing.assert_array_equal(cache.read().labels["expression"], np.array(expected, np.float32))
+    np.testing.assert_array_equal(cache.read().expression, np.array(expected, np.float32))
     assert np.isnan(cache.read().labels["va"]).all()
     assert cache.counts.labels["expression"].tolist() == [[2, 1, 1, 0], [2, 1, 0, 1]]

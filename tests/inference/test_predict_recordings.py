@@ -329,13 +329,13 @@ def test_notebook_reprs_are_short_and_completion_works(run, cache, tmp_path):
     assert repr(opened) == "<cache cache: 10 sequences, 600 frames of body_25+face_70, expression (3), va (2)>"
     assert repr(load_corpus(opened)).startswith("<corpus: 10 sequences, 600 frames of body_25+face_70 on cpu")
     assert repr(read_run(run)).startswith("<run ann: ann, test expression macro_f1 0.")
-    assert repr(opened.read()).startswith("<600 frames: keypoints [600, 95, 3], expression, va>")
+    assert repr(opened.read()).startswith("<600 frames: keypoints [600, 95, 3], expression, va, valence")
     lines = repr(scores).splitlines()
     assert len(lines) == 4
     assert all(len(line) < 120 for line in lines)
     assert lines[0].startswith("validation  expression      macro_f1 0.")
     assert scores.test is scores["test"]
-    for shown, names in ((opened, {"sequences", "heads", "read"}),
+    for shown, names in ((opened, {"sequences", "heads", "read"}), (opened.read(), {"valence", "expression"}),
                          (scores, {"test", "validation"}), (skelemo, {"predict", "load"})):  # fmt: skip
         assert names <= set(dir(shown))
     with pytest.raises(AttributeError, match="no subset 'tset' was scored, only validation, test"):
