@@ -20,6 +20,7 @@ from skelemo.data.window_frames import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts
 from skelemo.preprocess.calibration import scaled, without
+from skelemo.preprocess.reference import by_part
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import count
@@ -270,7 +271,7 @@ class _Filling:
         self.shown.logical_or_(anything.any(0))
         self.step[first:last] = usual_steps(self.frames.number[rows], clips.sequence.numpy(), last - first)
         if self.reference is not None:
-            self.reference[rows] = find_reference(ready, clips, self.layout, self.settings, self.images.size)
+            self.reference[rows] = by_part(ready, clips, self.layout, anything)
         if self.scratch:
             self.scratch.forget(rows.start, rows.stop)
 

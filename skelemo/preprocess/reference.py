@@ -27,13 +27,14 @@ def seen_parts(keypoints: Tensor, layout: Layout) -> Tensor:
     return torch.stack([keypoints[:, where, 2].sum(1) > 0 for where in layout.slices.values()], 1)
 
 
-def by_part(keypoints: Tensor, clips: Clips, layout: Layout) -> Tensor:
+def by_part(keypoints: Tensor, clips: Clips, layout: Layout, seen: Tensor | None = None) -> Tensor:
     """Reference of each part in each frame of ``[N, V, 3]``: ``[N, P, 4]`` for `place`.
 
-    Undefined in frames without a visible point of the part.
+    Undefined in frames without a visible point of the part. ``seen`` is what `seen_parts` returns, if already computed.
     """
-    parts = zip(layout.parts, layout.slices.values(), strict=True)
-    return torch.stack([_reference(keypoints[:, where], part, clips) for part, where in parts], 1)
+    seen = seen_parts(keypoints, layout) if seen is None else seen
+    parts = zip(layout.parts, layout.slices.values(), seen.unbind(1), strict=True)
+    return torch.stack([_reference(keypoints[:, where], part, clips, shown) for part, where, shown in parts], 1)
 
 
 def in_image(size: Tensor) -> Tensor:
@@ -113,7 +114,8 @@ class _Places:
         rule = self.rule
         if not rule.terms:
             return
-        columns = points[:, rule.span].permute(2, 1, 0).contiguous()  # [3, K, N], contiguous in time
+        rows = points[:, rule.span].contiguous().flatten(1)  # torch transposes contiguous matrices fastest
+        columns = rows.T.contiguous().unflatten(0, (-1, 3)).transpose(0, 1)  # [3, K, N], contiguous in time
         if rule.only is not None:
             columns = columns[:, rule.only]
             terms = torch.where(columns[2] > 0, columns[:2], torch.nan)  # [2, terms, N]
@@ -139,9 +141,9 @@ class _Places:
         return ((values.nan_to_num(0).pow(_POWER) * weight).sum(0) / weight.sum(0)).pow(1 / _POWER)
 
 
-def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
+def _reference(points: Tensor, part: Part, clips: Clips, seen: Tensor) -> Tensor:
     """References ``[N, 4]`` of a part's points ``[N, V, 3]``."""
-    places, seen = _Places(points, part), points[..., 2].sum(1) > 0
+    places = _Places(points, part)
     unit = _unit(places, clips, seen)
     origin = _origin(places, part, clips, seen, unit)
     turn = torch.stack([torch.ones_like(unit), torch.zeros_like(unit)])
