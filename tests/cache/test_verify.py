@@ -276,6 +276,17 @@ def test_unreadable_frames_are_damaged_only_by_disk_errors(cache, monkeypatch, e
             damaged_sequences(shard)
 
 
+def test_too_little_memory_for_the_frames_is_not_damage(cache, monkeypatch):
+    shard = open_shard(shard_files(cache)[0])
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", fails)
+    with pytest.raises(UnreadableError, match="Cannot allocate memory"):
+        damaged_sequences(shard)
+
+
 def test_a_shard_of_a_later_version_is_not_damaged(cache):
     path = shard_files(cache)[0]
     with rewritten(path) as file:
