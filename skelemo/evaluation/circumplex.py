@@ -1,14 +1,11 @@
 """Mapping of valence and arousal to the nearest emotion: indicative, not a classifier."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skelemo.evaluation import metrics
-from skelemo.runs.predictions import output_columns, truth_columns, truth_of
 from skelemo.targets import VA, Head, hard_labels
 
 #: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of the terms happy, sad, angry, surprised,
@@ -32,7 +29,7 @@ _NEUTRAL = READING.outputs.index("neutral")
 RADII = tuple(round(0.025 * step, 3) for step in range(33))
 
 
-def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float | None = None) -> NDArray[np.int64]:
+def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float) -> NDArray[np.int64]:
     """Index into `PROTOTYPES` of the nearest emotion, for valence and arousal ``[...]``; -1 for NaN.
 
     Indicative only: anger, fear and disgust are within 0.26 of one another in this plane (they differ in dominance),
@@ -40,14 +37,12 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float | None
 
     Parameters
     ----------
-    radius : points within this distance of the origin are neutral, and no others; without it, points nearest to the
-        origin.
+    radius : points within this distance of the origin are neutral, and no others.
     """
     points = np.stack(np.broadcast_arrays(np.asarray(valence, np.float64), np.asarray(arousal, np.float64)), axis=-1)
     prototypes = np.array(list(PROTOTYPES.values()))  # [7, 2]
     distances = ((points[..., None, :] - prototypes) ** 2).sum(-1)  # [..., 7]
-    if radius is not None:
-        distances[..., _NEUTRAL] = np.where(distances[..., _NEUTRAL] <= radius**2, -1, np.inf)
+    distances[..., _NEUTRAL] = np.where(distances[..., _NEUTRAL] <= radius**2, -1, np.inf)
     found = np.where(np.isnan(distances), np.inf, distances).argmin(-1)
     return np.where(np.isnan(points).any(-1), -1, found)
 
@@ -88,48 +83,3 @@ def choose_radius(outputs: Mapping[str, np.ndarray], emotions: NDArray[np.int16]
         return round(float(metrics.macro_f1(found)), 9)
 
     return max(RADII, key=macro_f1)  # the first of equals
-
-
-def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, Any] | None:
-    """Agreement of predicted and true valence and arousal after mapping both to the nearest emotion.
-
-    Parameters
-    ----------
-    windows : rows of a table of predictions.
-    heads : the run's heads.
-
-    Returns
-    -------
-    dict
-        ``windows``, ``agreement`` (share of windows with the same emotion) and ``rows``: for each emotion its name, the
-        number of windows by true and by predicted affect, and the share of the former that agree. ``labeled``: accuracy
-        and UAR of both mappings against class labels, if any; those of the true affect are an upper bound. None without
-        windows or without the head `skelemo.targets.VA`.
-    """
-    if VA not in heads:
-        return None
-    columns = [*truth_columns(VA), *output_columns(VA)]
-    frame = windows.dropna(subset=columns)
-    if not len(frame):
-        return None
-    names = list(PROTOTYPES)
-    truth = nearest_emotion(frame[columns[0]], frame[columns[1]])
-    predicted = nearest_emotion(frame[columns[2]], frame[columns[3]])
-    matrix = metrics.confusion(truth, predicted, len(names))
-    recall = metrics.per_class(matrix)["recall"]
-    rows = [(name, int(matrix[i].sum()), int(matrix[:, i].sum()), float(recall[i])) for i, name in enumerate(names)]
-    head, labeled = labeled_emotions(heads), None
-    labels = as_emotions(head, truth_of(frame, head)) if head else np.full(len(frame), -1)
-    known = labels >= 0
-    if known.any():
-        labeled = {"windows": int(known.sum())} | {
-            key: {"accuracy": float(metrics.accuracy(found)), "uar": float(metrics.uar(found))}
-            for key, reading in (("truth", truth), ("predicted", predicted))
-            for found in [metrics.confusion(labels[known], reading[known], len(names))]
-        }
-    return {
-        "windows": len(frame),
-        "agreement": float(metrics.accuracy(matrix)),
-        "rows": rows,
-        "labeled": labeled,
-    }

@@ -13,7 +13,6 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from skelemo.evaluation.circumplex import affect_reading
 from skelemo.player import style as player_css
 from skelemo.report import describe, failures, importance, overview, tables
 from skelemo.report.card import run_card
@@ -105,9 +104,6 @@ def html(content: Content) -> str:
         "mistake_titles": TITLES,
         "keypoint_groups": lambda run: [f"{importance.KEYPOINTS} {head.name}" for head in run.heads],
         "player_css": player_css(),
-        "affect_reading": lambda run: affect_reading(
-            run.windows, [head for head in run.heads if head.name in run.shown]
-        ),
         "shared_settings": shared_settings,
         "card": _card_html,
         "tables": tables,

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
-from skelemo.evaluation.circumplex import PROTOTYPES, affect_reading
 from skelemo.report.comparison import compare, differing_settings, estimate_in, shared_settings
 from skelemo.report.describe import choice, chosen_epochs, split_name, subset_sizes
 from skelemo.report.ensemble import fuse
@@ -272,20 +271,3 @@ def test_split_and_sizes_as_text(run: Make) -> None:
     )
     assert subset_sizes(folds) == "60 train, 8 validation, 8 test, in each of 2 folds"
     assert split_name(run(settings={"split": "given:fold_1"})).startswith("as given with the labels, column fold_1;")
-
-
-def test_affects_read_as_emotions_are_compared_with_truth_and_labels(predictions: Callable) -> None:
-    frame = predictions(subsets=["test"])
-    perfect = frame.assign(va_valence_predicted=frame["va_valence"], va_arousal_predicted=frame["va_arousal"])
-    reading = affect_reading(perfect, [EXPRESSION, VA])
-    assert reading["agreement"] == 1
-    assert sum(row[1] for row in reading["rows"]) == len(frame) == reading["windows"]
-    assert reading["labeled"]["truth"] == reading["labeled"]["predicted"]
-    assert 0 < reading["labeled"]["truth"]["accuracy"] < 1
-    points = np.array([PROTOTYPES[name] for name in frame["expression"]])
-    exact = frame.assign(va_valence=points[:, 0], va_arousal=points[:, 1])
-    assert affect_reading(exact, [EXPRESSION, VA])["labeled"]["truth"] == {"accuracy": 1, "uar": 1}
-    assert affect_reading(frame.assign(expression=""), [EXPRESSION, VA])["labeled"] is None
-    assert affect_reading(frame.assign(va_valence=np.nan), [EXPRESSION, VA]) is None
-    half = frame.assign(va_arousal=frame["va_arousal"].where(frame.index % 4 == 0))
-    assert affect_reading(half, [EXPRESSION, VA])["windows"] == len(frame) // 4, "with both values"
