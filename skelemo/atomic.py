@@ -118,10 +118,10 @@ def owner() -> str:
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"
 
 
-def lives(name: str) -> bool | None:
-    """Whether a process named by `owner` is still running; None for other machines."""
+def lives(name: str) -> bool:
+    """Whether a process named by `owner` is running on this machine."""
     found = _OWNER.fullmatch(name)
-    return _lives(int(found[2]), found[3]) if found and found[1] == _machine() else None
+    return bool(found and found[1] == _machine() and _lives(int(found[2]), found[3]))
 
 
 def sweep(folder: Path, kind: str = "") -> int:

@@ -134,4 +134,4 @@ def test_a_process_that_ended_but_was_not_waited_for_is_dead():
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert lives(name) is False
     assert lives(name) is False
-    assert lives("0123456789ab-1-17") is None, "of another machine"
+    assert lives("0123456789ab-1-17") is False, "of another machine"

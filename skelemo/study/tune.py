@@ -1,12 +1,11 @@
 """Hyperparameter search with Optuna, scored on the validation subset, in one or several processes.
 
 Trials are stored in a file or a database with their settings, score or reason of failure. Processes with the same
-storage search together. A trial records its process, so trials of a killed process are repeated.
+storage search together. Only trials that have ended count, so a killed trial is replaced by another one.
 """
 
 import math
 import shutil
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -29,10 +28,6 @@ from skelemo.training.validation import ValidationScorer
 
 #: Trials before Optuna's pruner becomes active.
 _UNPRUNED = 5
-#: Attempts before a trial whose process dies has failed.
-_MOST_TRIES = 3
-#: Interval of a trial's heartbeat, and time without one after which a process on another machine counts as dead.
-_BEAT_SECONDS, _DEAD_SECONDS = 30, 600
 BEST, PAGE, TABLE, FAILURES, STORAGE = "best.yaml", "search.html", "trials.csv", "failures.json", "trials.journal"
 Progress = Callable[[int, int, str], None]
 
@@ -46,12 +41,22 @@ class Found:
     scorer: ValidationScorer
 
     def trials(self, *states: str) -> list[Any]:
-        """Trials in some states (COMPLETE, PRUNED, FAIL, RUNNING), except those that were repeated."""
-        return [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.state.name in states and not trial.user_attrs.get("again")
-        ]
+        """Trials in some states: COMPLETE, PRUNED, FAIL, RUNNING."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in states]
+
+    @property
+    def ended(self) -> list[Any]:
+        """Trials with a score, pruned or failed."""
+        return self.trials("COMPLETE", "PRUNED", "FAIL")
+
+    def begun(self, before: float = math.inf) -> set[int]:
+        """Trials (of a grid: cells) that have ended or that another process here is running, up to a trial's number.
+
+        Trials running on other machines do not count, since they may have been killed.
+        """
+        running = [trial for trial in self.trials("RUNNING") if _is_elsewhere(trial.user_attrs.get("owner", ""))]
+        counted = [trial for trial in [*self.ended, *running] if trial.number < before]
+        return {_cell(trial) for trial in counted}
 
     @property
     def best(self) -> Any:
@@ -89,16 +94,17 @@ def tune(
     scorer = ValidationScorer(load_config(None, dict(search.base)), search.fold)
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)
-    study, opened = _open(optuna, search, storage or str(out / STORAGE), scorer)
+    study = _open(optuna, search, storage or str(out / STORAGE), scorer)
     found = Found(study, search, scorer)
     _report_progress(found, progress, "")
-    while True:
-        _requeue_dead(optuna, study, opened)
-        if len(found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING")) >= search.trials:
-            break
-        before = {trial.number for trial in found.trials("COMPLETE", "PRUNED", "FAIL")}
-        study.optimize(lambda trial: _run(optuna, trial, found, out, keep), n_trials=1, catch=(Exception,))
-        for trial in found.trials("COMPLETE", "PRUNED", "FAIL"):
+    while len(found.begun()) < search.trials:
+        before = {trial.number for trial in found.ended}
+        try:
+            study.optimize(lambda trial: _run(optuna, trial, found, out, keep), n_trials=1, catch=(Exception,))
+        except _Abandoned as abandoned:
+            if abandoned.__cause__:
+                raise abandoned.__cause__ from None
+        for trial in found.ended:
             if trial.number not in before:
                 _report_progress(found, progress, _line(trial))
     write_results(found, out)
@@ -106,7 +112,7 @@ def tune(
 
 
 def _report_progress(found: Found, progress: Progress, note: str) -> None:
-    progress(len(found.trials("COMPLETE", "PRUNED", "FAIL")), found.search.trials, note)
+    progress(len(found.ended), found.search.trials, note)
 
 
 def _line(trial: Any) -> str:
@@ -115,32 +121,42 @@ def _line(trial: Any) -> str:
     return f"trial {trial.number} {f'{trial.value:.3f}' if trial.state.name == 'COMPLETE' else 'ended early'}"
 
 
+class _Abandoned(BaseException):
+    """Ends a trial without an outcome. Optuna leaves it in the state RUNNING, as if its process had been killed."""
+
+
+def _is_elsewhere(named: str) -> bool:
+    """Whether the owner of a trial is another process that is still running on this machine."""
+    return named != owner() and lives(named)
+
+
+def _cell(trial: Any) -> int:
+    """The cell of a grid that a stored trial is for; otherwise its number."""
+    return int(trial.system_attrs.get("grid_id", trial.number))
+
+
 def _run(optuna: Any, trial: Any, found: Found, out: Path, keep: bool) -> float:
     """Run a trial; returns its score."""
     trial.set_user_attr("owner", owner())
-    earlier = sum(one.number < trial.number for one in found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING"))
-    if earlier >= found.search.trials:  # another process started the last trial at the same time
-        raise optuna.TrialPruned
-    with _heartbeat(trial):
-        try:
-            drawn = {name: axis.suggest(trial, name) for name, axis in found.search.space.items()}
-            config = load_config(None, found.search.settings(drawn))
-            with _place(out, trial.number, keep) as folder:
-                judged = found.scorer(config, folder, callbacks=[_Watch(optuna, trial, found.search.prune_after)])
-            trial.set_user_attr("figures", judged.figures)
-            return judged.score
-        except optuna.TrialPruned:
-            raise
-        except KeyboardInterrupt:
-            begun = trial.study.get_trials(deepcopy=False)[trial.number]
-            _queue(optuna, trial.study, begun, trial.user_attrs.get("tries", 1))
-            trial.set_user_attr("again", True)
-            raise
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            reason = lines[0] if isinstance(error, SkelemoError) else f"{type(error).__name__}: {lines[0]}"
-            trial.set_user_attr("reason", reason[:500])
-            raise
+    begun = found.begun(before=trial.number)
+    if len(begun) >= found.search.trials or _cell(trial.study.get_trials(deepcopy=False)[trial.number]) in begun:
+        raise _Abandoned  # another process has just begun this cell or the last trial
+    try:
+        drawn = {name: axis.suggest(trial, name) for name, axis in found.search.space.items()}
+        config = load_config(None, found.search.settings(drawn))
+        with _place(out, trial.number, keep) as folder:
+            judged = found.scorer(config, folder, callbacks=[_Watch(optuna, trial, found.search.prune_after)])
+        trial.set_user_attr("figures", judged.figures)
+        return judged.score
+    except optuna.TrialPruned:
+        raise
+    except KeyboardInterrupt as interrupt:  # Optuna would count the trial as failed
+        raise _Abandoned from interrupt
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        reason = lines[0] if isinstance(error, SkelemoError) else f"{type(error).__name__}: {lines[0]}"
+        trial.set_user_attr("reason", reason[:500])
+        raise
 
 
 class _Watch(lightning.Callback):
@@ -170,60 +186,8 @@ def _place(out: Path, number: int, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _heartbeat(trial: Any) -> Iterator[None]:
-    """Record a heartbeat of the trial for other machines."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(_BEAT_SECONDS):
-            trial.set_user_attr("beat", time.time())
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _requeue_dead(optuna: Any, study: Any, storage: Any) -> None:
-    """Mark running trials of dead processes as failed, and queue them again."""
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        named = trial.user_attrs.get("owner", "")
-        alive = lives(named)
-        last = max(trial.datetime_start.timestamp(), trial.user_attrs.get("beat", 0))
-        if alive or (alive is None and time.time() - last < (_DEAD_SECONDS if named else 2 * _BEAT_SECONDS)):
-            continue
-        tries = trial.user_attrs.get("tries", 1)
-        again = tries < _MOST_TRIES
-        name, value = ("again", True) if again else ("reason", f"its process died {tries} times")
-        try:
-            study_id = storage.get_study_id_from_name(study.study_name)
-            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-            storage.set_trial_user_attr(trial_id, name, value)
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        except (ValueError, RuntimeError):  # already done by another process
-            continue
-        if again:
-            _queue(optuna, study, trial, tries + 1)
-
-
-def _queue(optuna: Any, study: Any, trial: Any, tries: int) -> None:
-    """Queue the settings of a trial again."""
-    waiting = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.WAITING,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs={"tries": tries},
-        system_attrs={name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")},
-    )
-    study.add_trial(waiting)
-
-
-def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -> tuple[Any, Any]:
-    """The study and its storage."""
+def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -> Any:
+    """The study."""
     shown = "--storage"
     try:
         if "://" in storage:
@@ -256,7 +220,7 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
     if known is not None and known != identity:
         what = "settings" if known[0] != identity[0] else "data, corrections or split"
         raise ConfigError(f"{shown} has a search {search.title!r} with other {what}: choose another --out or title")
-    return study, opened
+    return study
 
 
 def _database(optuna: Any, url: str) -> Any:

@@ -44,7 +44,7 @@ _SHOWN = 20
 def table(found: Found) -> pd.DataFrame:
     """One row per ended trial with its settings, score and reason of failure."""
     rows = []
-    for trial in found.trials("COMPLETE", "PRUNED", "FAIL"):
+    for trial in found.ended:
         drawn = {name: found.search.text(name, trial.params[name]) for name in trial.params}
         figures = {f"validation_{name}": value for name, value in trial.user_attrs.get("figures", {}).items()}
         ended = {"COMPLETE": "scored", "PRUNED": "ended early", "FAIL": "failed"}[trial.state.name]
@@ -97,7 +97,7 @@ def _facts(found: Found) -> dict[str, str]:
     scorer, search, best = found.scorer, found.search, found.best
     fold = f", fold {scorer.number} of {len(scorer.folds)}" if len(scorer.folds) > 1 else ""
     sizes = f"{count(len(scorer.fold.train), 'sequence')} to train on, {len(scorer.fold.validation)} to validate"
-    spent = sum(_seconds(trial) or 0 for trial in found.trials("COMPLETE", "PRUNED", "FAIL"))
+    spent = sum(_seconds(trial) or 0 for trial in found.ended)
     pruned = f"median of {search.prune_after} epochs or more" if search.pruner == "median" else "none"
     return {
         "Best score": f"{best.value:.3f} (trial {best.number})",

@@ -137,7 +137,7 @@ def test_the_table_has_a_row_for_each_trial_that_ended(tmp_path):
         trial(1, "PRUNED", 0.1),
         trial(2, "FAIL", reason="=no"),
     ]
-    trials += [trial(3, "FAIL", again=True), trial(4, "RUNNING"), trial(5, "COMPLETE", 0.5)]
+    trials += [trial(3, "RUNNING"), trial(4, "RUNNING"), trial(5, "COMPLETE", 0.5)]
     made = found(a_search(tmp_path, {"lr": [0.01, 0.1]}), *trials)
     rows = table(made).set_index("trial")
     assert rows["ended"].to_dict() == {0: "scored", 5: "scored", 1: "ended early", 2: "failed"}
@@ -149,38 +149,21 @@ def test_the_table_has_a_row_for_each_trial_that_ended(tmp_path):
     assert made.failures == {"2": "=no"}
 
 
-def test_a_trial_whose_process_dies_is_repeated_twice_and_then_failed(monkeypatch):
-    storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(storage=storage)
+def test_a_trial_counts_when_it_has_ended_or_runs_in_another_living_process(monkeypatch):
     monkeypatch.setattr(tune, "lives", lambda name: name == "alive")
-    for _ in range(3):
-        trial = study.ask()
-        trial.suggest_float("lr", 0, 1)
-        trial.set_user_attr("owner", "dead")
-        tune._requeue_dead(optuna, study, storage)
-    states = [
-        (trial.state.name, trial.user_attrs.get("again"), trial.user_attrs.get("reason")) for trial in study.trials
-    ]
-    assert states == [("FAIL", True, None), ("FAIL", True, None), ("FAIL", None, "its process died 3 times")]
-    assert len({trial.params["lr"] for trial in study.trials}) == 1, "with the same settings"
-    running = study.ask()
-    running.set_user_attr("owner", "alive")
-    tune._requeue_dead(optuna, study, storage)
-    assert study.trials[-1].state.name == "RUNNING"
+    monkeypatch.setattr(tune, "owner", lambda: "here")
 
+    def trial(number, state, owner, **system):
+        state = getattr(optuna.trial.TrialState, state)
+        return SimpleNamespace(number=number, state=state, user_attrs={"owner": owner}, system_attrs=system)
 
-def test_a_trial_on_another_machine_is_dead_without_a_heartbeat(monkeypatch):
-    storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(storage=storage)
-    monkeypatch.setattr(tune, "lives", lambda name: None)
-    trial = study.ask()
-    trial.set_user_attr("owner", "elsewhere")
-    began = study.trials[0].datetime_start.timestamp()
-    for seconds, beat, state in ((599, 0, "RUNNING"), (1000, 500, "RUNNING"), (1101, 500, "FAIL")):
-        trial.set_user_attr("beat", began + beat)
-        monkeypatch.setattr(tune.time, "time", lambda seconds=seconds: began + seconds)
-        tune._requeue_dead(optuna, study, storage)
-        assert study.trials[0].state.name == state, seconds
+    ended = [trial(0, "COMPLETE", "dead"), trial(1, "PRUNED", "here"), trial(2, "FAIL", "elsewhere")]
+    running = [trial(3, "RUNNING", "alive"), trial(4, "RUNNING", "dead"), trial(5, "RUNNING", "here")]
+    made = found(None, *ended, *running)
+    assert made.begun() == {0, 1, 2, 3}
+    assert made.begun(before=3) == {0, 1, 2}
+    made = found(None, *(trial(number, "COMPLETE", "dead", grid_id=cell) for number, cell in enumerate((2, 0, 2))))
+    assert made.begun() == {0, 2}, "cells of a grid"
 
 
 def test_the_page_has_the_best_trial_first_and_what_explains_the_scores():
