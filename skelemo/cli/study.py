@@ -54,7 +54,6 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
 @click.option("--trials", type=click.IntRange(1), help="Total trainings over all processes.  [default: from the file]")
 @click.option("--storage", type=TEXT, metavar="FILE|URL", help="Storage for sharing trials between processes.")
 @click.option("--keep", is_flag=True, help="Keep each trial's complete run, including checkpoints.")
-@click.option("--lr-find", is_flag=True, help="Only find a learning rate, for the training settings in FILE.")
 @click.pass_context
 def tune(
     ctx: click.Context,
@@ -64,7 +63,6 @@ def tune(
     trials: int | None,
     storage: str | None,
     keep: bool,
-    lr_find: bool,
 ) -> None:
     """Search for the settings with the highest validation score.
 
@@ -75,26 +73,14 @@ def tune(
     \b
     skelemo tune search.yaml --set data=cache/faces --out searches/faces
     skelemo train --config searches/faces/best.yaml --out runs/best
-    skelemo tune --lr-find configs/faces_ann.yaml --out searches/rate
     """
     from skelemo.cli.progress import named_progress
+    from skelemo.study import tune as searching
     from skelemo.study.space import read_search
     from skelemo.text import visible
     from skelemo.training.config import parse_assignments
 
-    if lr_find:
-        from skelemo.study.tune_page import write_rate_curve
-        from skelemo.training.config import load_config
-
-        curve = write_rate_curve(load_config(file, parse_assignments(assignments)), out)
-        click.echo(
-            f"lr: {curve.suggestion:.2g}, a tenth of the rate with the lowest loss; curve: {out / 'lr_find.svg'}"
-        )
-        return
     search = read_search(file, parse_assignments(assignments), trials)
-
-    from skelemo.study import tune as searching
-
     on_interrupt(lambda: f"interrupted; trials are kept; resume with skelemo tune {file} --out {out}")
     with named_progress("tuning", "trials") as update:
         found = searching.tune(search, out, storage=storage or "", keep=keep, progress=update)

@@ -1,8 +1,6 @@
-"""The page of a search (history, importance of settings, parallel coordinates), and the curve of ``--lr-find``."""
+"""The page of a search: history, importance of settings, parallel coordinates."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,30 +10,11 @@ from matplotlib.ticker import MaxNLocator
 
 import skelemo
 from skelemo.report.page import Drawn
-from skelemo.report.style import (
-    BLUE,
-    COLUMN,
-    INK,
-    MUTED,
-    ORANGE,
-    PAGE,
-    canvas,
-    name_rows,
-    save,
-    shorten,
-    styled,
-    to_svg,
-)
+from skelemo.report.style import BLUE, COLUMN, INK, MUTED, ORANGE, PAGE, canvas, name_rows, shorten, styled, to_svg
 from skelemo.report.templates import templates
-from skelemo.runs.folder import write_json
 from skelemo.study.space import Choices
 from skelemo.study.tune import Found, importances
 from skelemo.text import count, duration, safe_cells, visible
-from skelemo.training.config import Config
-from skelemo.training.fold import RATE, FoldTraining
-from skelemo.training.job import require_windows
-from skelemo.training.rate import RateCurve
-from skelemo.training.validation import ValidationScorer
 
 #: Most trials in the page's table; ``trials.csv`` has all.
 _SHOWN = 20
@@ -181,33 +160,3 @@ def _ticks(found: Found, name: str) -> list[tuple[float, str]]:
 
 def _seconds(trial: Any) -> float | None:
     return round(trial.duration.total_seconds(), 1) if trial.duration else None
-
-
-def write_rate_curve(config: Config, out: Path) -> RateCurve:
-    """Find the learning rate on the first fold, and write ``lr_find.json`` and ``lr_find.svg``.
-
-    Raises `ConfigError`: the settings do not fit the data, or no rate decreases the loss.
-    """
-    scorer = ValidationScorer(config)
-    job = scorer.job(config, out)
-    require_windows(job, scorer.fold, scorer.number)
-    curve = FoldTraining(job, scorer.fold, 1, out).rate_curve()
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / RATE, asdict(curve))
-    save(rate_figure(curve), out / Path(RATE).stem, ["svg"])
-    return curve
-
-
-@styled
-def rate_figure(curve: RateCurve) -> Figure:
-    """Smoothed loss by rate, with the suggestion."""
-    figure, (axes,) = canvas(COLUMN, 2.4)
-    axes.plot(curve.rate, curve.loss, color=BLUE)
-    height = float(np.interp(curve.suggestion, curve.rate, curve.loss))
-    axes.plot(curve.suggestion, height, "o", color=ORANGE, markersize=5)
-    axes.annotate(f"{curve.suggestion:.2g}", (curve.suggestion, height), xytext=(6, 4),
-                  textcoords="offset points", color=INK, fontsize=7)  # fmt: skip
-    low, high = min(curve.loss), curve.loss[0]
-    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
-    axes.set_ylim(low - 0.1 * (high - low), high + 1.5 * (high - low))
-    return figure

@@ -33,7 +33,7 @@ from skelemo.training.initial import Start
 from skelemo.training.job import Job
 from skelemo.training.losses import Context, context_of
 from skelemo.training.module import MONITORED, Training
-from skelemo.training.rate import RateCurve, find_rate
+from skelemo.training.rate import find_rate
 
 #: File of the learning-rate finder's curve, in the folder of a training.
 RATE = "lr_find.json"
@@ -169,21 +169,14 @@ class FoldTraining:
 
         return Training(network, config, job.heads, contexts, self.seed, start, named)
 
-    def rate_curve(self, network: nn.Module | None = None, start: Start | None = None) -> RateCurve:
-        """The learning-rate finder's curve on the training subset."""
-        torch.manual_seed(self.seed)
-        if network is None:
-            network = self.job.create().to(self.job.device)
-            start = self.job.start(network)
-        task, loaders = self._task(network, self.job.config, start), _Loaders(self.job, self.targets, self.seed)
-        with _quiet():
-            return find_rate(task, loaders, _options(self.job))
-
     def _found_rate(self, network: nn.Module, start: Start | None) -> float:
-        """The rate in the folder of a resumed training, or a new one."""
+        """The learning-rate finder's rate, from its file if the training is resumed."""
         file = self.folder / RATE
         if not file.exists():
-            write_json(file, asdict(self.rate_curve(network, start)))
+            torch.manual_seed(self.seed)
+            task, loaders = self._task(network, self.job.config, start), _Loaders(self.job, self.targets, self.seed)
+            with _quiet():
+                write_json(file, asdict(find_rate(task, loaders, _options(self.job))))
         with restoring(file):
             return float(read_json(file)["suggestion"])
 

@@ -41,7 +41,7 @@ def join_processes(config: Config) -> None:
     if config.is_baseline:
         raise ConfigError(f"{config.arch} is fitted in one process: omit --devices and --nodes")
     if config.lr == "auto":
-        raise ConfigError("lr: auto needs a single device: find it with skelemo tune --lr-find, and set it")
+        raise ConfigError("lr: auto needs a single device: train on one, and set the rate in its lr_find.json")
     if config.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"device {config.device} with several devices: expected auto, cpu or cuda")
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()

@@ -63,7 +63,7 @@ def test_every_window_belongs_to_one_process(cache, processes):
 
 
 def test_what_several_processes_cannot_do_is_refused(config, tmp_path):
-    with pytest.raises(ConfigError, match="skelemo tune --lr-find"):
+    with pytest.raises(ConfigError, match="needs a single device: train on one"):
         train(config(lr="auto", devices=2), tmp_path / "run")
     with pytest.raises(ConfigError, match="device cuda:1 with several devices"):
         train(config(device="cuda:1", devices=2), tmp_path / "run")

@@ -7,11 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
-from click.testing import CliRunner
 from conftest import CutError, cut_after
 
-from skelemo.cli import main
 from skelemo.errors import ConfigError
 from skelemo.training import rate
 from skelemo.training.config import load_config
@@ -106,14 +103,3 @@ def test_looking_for_a_rate_leaves_the_network_as_it_was(config, tmp_path):
     )
     for name, value in first.items():
         torch.testing.assert_close(value, second[name])
-
-
-def test_lr_find_reports_only_the_rate(config, tmp_path):
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(config().model_dump(mode="json")))
-    ended = CliRunner().invoke(main, ["tune", "--lr-find", str(file), "--out", str(tmp_path / "rate")])
-    assert ended.exit_code == 0, ended.output
-    found = json.loads((tmp_path / "rate" / "lr_find.json").read_text())
-    assert f"lr: {found['suggestion']:.2g}" in ended.output
-    assert "learning rate" in (tmp_path / "rate" / "lr_find.svg").read_text()
-    assert not list((tmp_path / "rate").glob("**/*.ckpt"))
