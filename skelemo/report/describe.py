@@ -10,7 +10,7 @@ from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.runs.folder import Run, group_count
 from skelemo.skeleton import Part, layout
 from skelemo.targets import Head
-from skelemo.text import capital, count
+from skelemo.text import capital
 
 if TYPE_CHECKING:
     from skelemo.report.paired import Paired
@@ -265,18 +265,3 @@ def setting_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={setting_text(item)}" for key, item in value.items()) or "–"
     return str(value)
-
-
-def origin_of(run: Run) -> dict[str, str]:
-    """Data and split of a run, by name."""
-    found = {
-        "Data": f"{data_name(run)}{', simulated actors' if run.data.get('simulated') else ''}",
-        "Layout": str(run.data.get("layout", "")),
-        "Parts": parts_of(run),
-        "Split": split_name(run),
-        "Sequences": subset_sizes(run),
-    }
-    for head in run.heads:
-        if scored := run.shown.get(head.name):
-            found[f"Scored, {head.name}"] = f"{count(int(scored['windows']), scored['unit'])}; {interval_basis(scored)}"
-    return {name: text for name, text in found.items() if text}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from skelemo.evaluation.metrics import titles
 from skelemo.report.comparison import NO_OPTIMIZER, Comparison, Entry, Estimate, estimate_of
-from skelemo.report.describe import figures_of, parts_of, setting_text
+from skelemo.report.describe import data_name, figures_of, parts_of, setting_text
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
 from skelemo.text import count, duration
@@ -130,13 +131,13 @@ def costs_basis(comparison: Comparison) -> str:
 
 
 def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """The overview of all comparisons: a row for each experiment and head, with full precision."""
+    """The overview of all comparisons: a row for each experiment and head, with all scores in full precision."""
     listed = [
         {"comparison": place, "head": head.name, "run": row.name, "mean_of": len(row.runs)}
         | {name.lower(): text for name, text in row.facts.items()}
-        | {"subset": comparison.subset}
+        | _origin(row.runs, head)
         | costs_of(row.runs)
-        | _numbers(row)
+        | _numbers(row.runs, head)
         for place, comparison in enumerate(comparisons, 1)
         for head in comparison.heads
         for row in rows(comparison, head)
@@ -157,12 +158,28 @@ def costs_of(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def _origin(runs: Sequence[Run], head: Head) -> dict[str, Any]:
+    """What the scores of a head are based on."""
+    run = runs[0]
+    return {
+        "seed": run.config.get("seed") if len(runs) == 1 else None,
+        "evaluates": ", ".join(one["name"] for one in run.evaluation.get("runs", [])) or None,
+        "data": data_name(run),
+        "simulated": bool(run.data.get("simulated")),
+        "split": run.config.get("split"),
+        "subset": run.subset,
+    } | {key: run.shown[head.name].get(key) for key in ("windows", "unit", "groups", "grouped_by")}
+
+
+def _numbers(runs: tuple[Run, ...], head: Head) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, estimate in row.figures.items():
+    for name in titles(head):
+        estimate = Entry(runs).estimate(head.name, name)
         if estimate is not None:
             numbers = {"": estimate.value, "_low": estimate.low, "_high": estimate.high, "_sd": estimate.sd}
             found |= {f"{name}{end}": value for end, value in numbers.items()}
+            if estimate.together is not None:
+                found[f"{name}_together"] = estimate.together
             if estimate.folds:
                 found |= {f"{name}_fold_mean": estimate.folds[0], f"{name}_fold_sd": estimate.folds[1]}
     return found

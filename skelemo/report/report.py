@@ -165,7 +165,6 @@ def _write(
     writer.text("report.html", page.html(content))
     writer.text("report.md", page.markdown(content))
     of_runs = {
-        "summary": tables.summary(runs),
         "per_class": tables.per_class(runs),
         "by": tables.by(runs),
         "folds": tables.trainings(runs, "fold"),

@@ -6,15 +6,9 @@ from typing import Any
 import pandas as pd
 
 from skelemo.evaluation.metrics import titles
-from skelemo.report.describe import data_name, groups_by, parts_of, setting_text, settings_of
-from skelemo.report.overview import costs_of
+from skelemo.report.describe import groups_by, setting_text, settings_of
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
-
-
-def summary(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run: facts, and all scores with intervals."""
-    return pd.DataFrame([_facts(run) | _figures(run) for run in runs]).convert_dtypes()  # keeps counts with gaps as int
 
 
 def per_class(runs: Sequence[Run]) -> pd.DataFrame:
@@ -68,36 +62,6 @@ def settings(runs: Sequence[Run]) -> pd.DataFrame:
 def environment(run: Run) -> dict[str, str]:
     """Versions, machine and data of a run by dotted name."""
     return dict(_flat("", run.environment))
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    config = run.config
-    return {
-        "run": run.name,
-        "architecture": config.get("arch"),
-        "optimizer": config.get("optimizer"),
-        "seed": config.get("seed"),
-        "evaluates": ", ".join(one["name"] for one in run.evaluation.get("runs", [])) or None,
-        "data": data_name(run),
-        "simulated": bool(run.data.get("simulated")),
-        "split": config.get("split"),
-        "subset": run.subset,
-        "parts": parts_of(run),
-    } | costs_of([run])
-
-
-def _figures(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for head in run.heads:
-        scores = run.shown.get(head.name, {})
-        if scores:
-            found |= {f"{head.name}_{key}": scores.get(key) for key in ("windows", "unit", "groups", "grouped_by")}
-        found |= {f"{head.name}_{name}": value for name, value in _bounded(head, scores).items()}
-        for name in titles(head):
-            for kind in ("fold", "seed"):
-                if mean := scores.get(f"{kind}_mean", {}).get(name):
-                    found |= {f"{head.name}_{name}_{kind}_{key}": mean[key] for key in ("mean", "sd")}
-    return found
 
 
 def _bounded(head: Head, scored: Mapping[str, Any]) -> dict[str, Any]:

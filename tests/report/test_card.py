@@ -64,7 +64,7 @@ def test_every_run_of_a_comparison_tells_its_settings_and_data(tmp_path: Path, r
     runs = [run_folder(tmp_path / name, settings={"lr": rate}, **SIZE) for name, rate in (("a", 0.5), ("b", 0.25))]
     write_report(runs, tmp_path / "out", formats=[])
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
-    found = page.split("<summary>Data, split and all settings</summary>")[1:]
+    found = page.split("<summary>All settings</summary>")[1:]
     assert len(found) == 2
     for text, rate in zip(found, ("0.5", "0.25"), strict=True):
         facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text.partition("</details>")[0]))

@@ -135,7 +135,7 @@ def test_simulated_data_are_called_so_first(
     real = run_folder(tmp_path / "real", heads=["va"], simulated=False, **SMALL)
     write_report([runs[0], real], tmp_path / "mixed", formats=[])
     assert "The scores of ann-sgd were obtained on simulated actors." in read(tmp_path / "mixed").text
-    simulated = pd.read_csv(tmp_path / "mixed" / "summary.csv").set_index("run")["simulated"]
+    simulated = pd.read_csv(tmp_path / "mixed" / "overview.csv").groupby("run")["simulated"].all()
     assert simulated.to_dict() == {"ann-sgd": True, "real": False}
     write_report([real], tmp_path / "none", formats=[])
     assert "imulated" not in read(tmp_path / "none").text.split("Environment", 2)[1]
@@ -238,11 +238,10 @@ def test_folds_are_shown_with_their_mean(tmp_path: Path, run_folder: Callable[..
 
 def test_csv_tables_hold_every_figure(written: tuple[list[Path], Path]) -> None:
     runs, out = written
-    summary = pd.read_csv(out / "summary.csv").set_index("run")
+    overview = pd.read_csv(out / "overview.csv").set_index(["head", "run"])
     scores = json.loads((runs[2] / "scores.json").read_text())["test"]
     for head, name in (("expression", "macro_f1"), ("va", "ccc_valence")):
-        column = f"{head}_{name}"
-        assert summary.loc["resnet18-adam", column] == pytest.approx(scores[head][name]["value"])
+        assert overview.loc[(head, "resnet18-adam"), name] == pytest.approx(scores[head][name]["value"])
     confusion = pd.read_csv(out / "confusion_ann-adam_expression.csv", index_col=0)
     assert confusion.to_numpy().sum() == 40
     assert list(confusion.index) == list(confusion.columns)
@@ -263,7 +262,7 @@ def test_an_ensemble_beside_a_run_called_ensemble_has_rows_of_its_own(
 ) -> None:
     made = [run_folder(tmp_path / name, arch=name, seed=seed, **SMALL) for seed, name in enumerate(("ensemble", "ann"))]
     write_report(made, tmp_path / "out", ensemble=True, formats=[])
-    for name, rows in (("recordings", 2 * (4 + 8)), ("regions", 17), ("summary", 1)):
+    for name, rows in (("recordings", 2 * (4 + 8)), ("regions", 17), ("overview", 2)):
         table = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         assert table["run"].value_counts().to_dict() == {"ensemble": rows, "ann": rows, "ensemble~2": rows}
 

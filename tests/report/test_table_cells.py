@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.report import tables
+from skelemo.report import overview, tables
+from skelemo.report.comparison import compare
 from skelemo.report.describe import (
     choices,
     data_name,
@@ -34,29 +35,37 @@ def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Make:
     return make
 
 
-def test_the_summary_has_scores_with_intervals_folds_and_seeds(run: Make) -> None:
+def test_the_overview_has_scores_with_intervals_folds_and_seeds(run: Make) -> None:
     one, other = run(folds=3), run("other", heads=["va"])
     seeds = {"ccc_mean": {"mean": 0.25, "sd": 0.125}}
-    other.scores["test"]["va"]["seed_mean"] = seeds  # type: ignore[index]  # read from JSON, so a dict
-    table = tables.summary([one, other]).set_index("run")
+    other.scores["test"]["va"] |= {"seed_mean": seeds, "seeds": {"0": {}, "1": {}}}  # type: ignore[index,operator]  # JSON
+    table = overview.table(compare([one, other])).set_index(["run", "head"])
     for name, head, figure in (
         ("one", "expression", "macro_f1"),
         ("one", "va", "ccc_valence"),
         ("other", "va", "rmse_mean"),
     ):
         found = getattr(one if name == "one" else other, "shown")[head][figure]  # noqa: B009
-        row = table.loc[name]
+        row = table.loc[(name, head)]
         ends = ("", "_low", "_high")
-        assert [row[f"{head}_{figure}{end}"] for end in ends] == [found[key] for key in ("value", "low", "high")]
-    folds = one.shown["va"]["fold_mean"]["ccc_mean"]
-    assert table.loc["one", ["va_ccc_mean_fold_mean", "va_ccc_mean_fold_sd"]].tolist() == [folds["mean"], folds["sd"]]
-    assert table.loc["other", ["va_ccc_mean_seed_mean", "va_ccc_mean_seed_sd"]].tolist() == [0.25, 0.125]
-    assert table.loc["other", ["expression_macro_f1", "va_ccc_mean_fold_mean"]].isna().all()
-    assert table.loc["one", ["va_windows", "va_unit", "va_groups"]].tolist() == [3 * 12 * 4, "window", 36]
+        assert [row[f"{figure}{end}"] for end in ends] == [found[key] for key in ("value", "low", "high")]
+    folds, mean = one.shown["va"]["fold_mean"]["ccc_mean"], other.shown["va"]["ccc_mean"]["value"]
+    assert table.loc[("one", "va"), ["ccc_mean_fold_mean", "ccc_mean_fold_sd"]].tolist() == [folds["mean"], folds["sd"]]
+    assert table.loc[("other", "va"), ["ccc_mean", "ccc_mean_sd", "ccc_mean_together"]].tolist() == [0.25, 0.125, mean]
+    assert table.loc[("other", "va"), ["macro_f1", "ccc_mean_fold_mean"]].isna().all()
+    row = table.loc[("one", "va")]
+    assert row[["windows", "unit", "groups", "seed", "data"]].tolist() == [3 * 12 * 4, "window", 36, 0, "actors"]
     assert str(table["parameters"].dtype) == "Int64"
-    assert table.loc["one", ["architecture", "optimizer", "split", "subset", "parts"]].tolist() == [
-        *("ann", "adam", "kfold:3", "test", "body, face")
+    assert row[["architecture", "optimizer", "split", "subset", "parts"]].tolist() == [
+        *("ann", "Adam", "kfold:3", "test", "body, face")
     ]
+
+
+def test_the_overview_has_each_of_many_flags(run: Make) -> None:
+    one = run(heads=["va"])
+    one.scores["test"]["au"] = {f"f1_{name}": {"value": n / 20} for n, name in enumerate(AU.outputs)}  # type: ignore[index]
+    found = overview._numbers((one,), AU)
+    assert [found[f"f1_{name}"] for name in AU.outputs] == [n / 20 for n in range(len(AU))]
 
 
 def test_folds_and_groups_have_a_row_each(run: Make) -> None:
@@ -100,7 +109,7 @@ def test_the_environment_is_flat_and_evaluated_runs_are_numbered(run: Make) -> N
     assert found["packages.torch"] == "2.13.0"
     assert (found["evaluation.run 2.name"], found["evaluation.run 1.data"]) == ("y", "a, b")
     assert (found["evaluation.notes"], found["evaluation.seconds"]) == ("none", "1.5")
-    assert tables.summary([one])["evaluates"].tolist() == ["x, y"]
+    assert overview.table(compare([one]))["evaluates"].tolist() == ["x, y"]
 
 
 def test_settings_are_text_and_those_of_the_architecture_have_their_prefix(run: Make) -> None:
