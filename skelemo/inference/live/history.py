@@ -94,7 +94,7 @@ class View:
     keypoints : ``[C, V, 3]`` raw, in pixels: frames of the window, or of the context if there is one.
     number, present : ``[C]`` frame numbers, and whether each frame is present.
     pick, picked : ``[T]`` rows of the window in the context, and whether each is present; None without a context.
-    sums : ``[V, 3]`` over all frames of the person so far, for a calibrated model; see `LiveModel.measure`.
+    sums : ``[V, 3]`` over all frames of the person so far, for a calibrated model; see `TorchModel.measure`.
     """
 
     keypoints: np.ndarray

@@ -5,51 +5,33 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from skelemo.errors import ConfigError
 from skelemo.evaluation.circumplex import with_reading
-from skelemo.inference.live.history import History, Shape, View
+from skelemo.inference.live.history import History
 from skelemo.inference.live.sources import Frame, Problems, open_stream
 from skelemo.inference.table import output_names
 from skelemo.openpose.stream import FrameReader
-from skelemo.skeleton import Layout, layout, stream_layout
+from skelemo.skeleton import layout, stream_layout
 from skelemo.targets import Head
 from skelemo.tracking.online import NOBODY, OnlineTracker
 
 if TYPE_CHECKING:
+    from skelemo.inference.live.onnx_model import OnnxModel
+    from skelemo.inference.live.torch_model import TorchModel
     from skelemo.inference.predictor import Model
     from skelemo.pose.registry import Options
+
+    LiveModel: TypeAlias = TorchModel | OnnxModel
 
 #: Recent differences of frame numbers whose median is the stream's step.
 _STEPS = 31
 
 #: Outputs ``{head: [P, K]}`` for one shape, and the shares ``[P]`` of visible frames and points.
 Prediction = tuple[Mapping[str, np.ndarray], np.ndarray, np.ndarray]
-
-
-class LiveModel(Protocol):
-    """Protocol of models that predict from windows of raw keypoints, such as `TorchModel` of `torch_model`.
-
-    ``model(views, size)`` takes the views of all people for each of its ``shapes``, and the images' width and height.
-    """
-
-    heads: tuple[Head, ...]
-    radius: float | None  # see `skelemo.inference.base.BasePredictor`
-    layout: Layout  # the parts that the model takes
-    shapes: tuple[Shape, ...]
-    min_confidence: float  # points below it are missing
-
-    def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
-        """The predictions for each shape."""
-
-    def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
-        """Calibration sums ``[P, V, 3]`` (x, y, count) by shape for frames ``[P, V, 3]`` of P people.
-
-        None for a shape without calibration; empty if no shape is calibrated.
-        """
 
 
 @dataclass(frozen=True)
@@ -127,7 +109,7 @@ class Live:
     min_seen : share of a window's points that must be visible for a prediction.
     """
 
-    model: LiveModel
+    model: "LiveModel"
     fps: float = 0.0
     min_seen: float = 0.0
     reader: FrameReader = field(default_factory=lambda: FrameReader(layout()))
@@ -288,8 +270,8 @@ def live(
     return (found for frame in stream if (found := engine.feed(frame)) is not None)
 
 
-def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> Any:
-    """A `LiveModel` from a model, the path of a run or several, or the path of an exported file."""
+def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> "LiveModel":
+    """The adapter of a model, the path of a run or several, or the path of an exported file."""
     from skelemo.inference.base import BasePredictor
     from skelemo.inference.onnx import Exported, open_model
 

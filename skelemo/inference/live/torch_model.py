@@ -89,7 +89,10 @@ class TorchModel:
 
     @torch.inference_mode()
     def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
-        """Calibration sums of frames ``[P, V, 3]`` by member, see `LiveModel.measure`."""
+        """Calibration sums ``[P, V, 3]`` (x, y, count) by member for frames ``[P, V, 3]`` of P people.
+
+        None for a member without calibration; empty if no member is calibrated.
+        """
         if not self.calibrates:
             return []
         found: list[np.ndarray | None] = []
