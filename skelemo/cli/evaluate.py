@@ -27,8 +27,6 @@ from skelemo.cli.values import PATH, TEXT, allow_option, device_option
 @click.option("--allow-overlap", is_flag=True, help="Score the runs' training data, too.")
 @click.option("--mistakes", type=click.IntRange(0, 20), show_default="as many as in the run",
               help="Clips of the worst predictions per head to keep in --out, with keypoints.")  # fmt: skip
-@click.option("--importance", type=click.IntRange(0, 10_000_000), default=0, show_default=True, metavar="WINDOWS",
-              help="Rescore N windows without each part, region and keypoint.")  # fmt: skip
 @device_option
 @allow_option
 def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ...], **options: Any) -> None:

@@ -149,20 +149,14 @@ class Model(BasePredictor):
         each, frames, _ = self._outputs(corpora, rows, device, report)
         return self.mean(each), frames
 
-    def batches(self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device) -> list[Batches]:
-        """The windows of target rows ``[W]`` for each member."""
-        return [
-            Batches(corpus, Targets(rows, {}), one.window, BATCH, device)
-            for one, corpus in zip(self.members, corpora, strict=True)
-        ]
-
     def _outputs(
         self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device, report: Progress
     ) -> tuple[list[dict[str, np.ndarray]], np.ndarray, np.ndarray]:
         """Outputs by member and head, and the least shares ``[W]`` of visible frames and points."""
         found = []
-        for number, (one, batches) in enumerate(zip(self.members, self.batches(corpora, rows, device), strict=True)):
+        for number, (one, corpus) in enumerate(zip(self.members, corpora, strict=True)):
             pieces, file = [], one.file
+            batches = Batches(corpus, Targets(rows, {}), one.window, BATCH, device)
             each = batch_outputs(one.network.to(device), batches, file.heads, file.precision, file.flip_average)
             for done, piece in enumerate(each, 1):
                 pieces.append(piece)

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from skelemo.data.loader import Batches
-from skelemo.inference.predictor import Member, batch_outputs
+from skelemo.inference.predictor import batch_outputs
 from skelemo.models import registry
-from skelemo.runs.folder import throughput_together
 from skelemo.targets import Head
 from skelemo.text import count
 
@@ -54,20 +53,6 @@ def throughput(
             if spent >= _SECONDS:
                 break
     return {"windows_per_second": done / spent, "batch": first, "device": device_name(batches.device)}
-
-
-def cost_of_members(members: Sequence[Member], batches: Sequence[Batches]) -> dict[str, Any]:
-    """Total ``parameters`` and ``flops`` and joint ``throughput`` of an ensemble, for ``environment.json``."""
-    sizes = [
-        size(one.file.arch, one.layout.name, one.file.heads, one.window.length, one.file.settings) for one in members
-    ]
-    speeds = [
-        throughput(one.network, some, one.file.heads, one.file.precision, flip=one.file.flip_average)
-        for one, some in zip(members, batches, strict=True)
-    ]
-    names = ("parameters", "flops") if all(sizes) else ()
-    sums = {name: sum(one[name] for one in sizes) for name in names}
-    return {**sums, **({"throughput": speed} if (speed := throughput_together(speeds)) else {})}
 
 
 def device_name(device: torch.device) -> str:

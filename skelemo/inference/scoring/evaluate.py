@@ -23,15 +23,11 @@ from skelemo.evaluation.scores import Scores, score
 from skelemo.inference.base import Text, paths_of
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.predictor import Model, load, model_folders
-from skelemo.inference.scoring.cost import cost_of_members
 from skelemo.inference.scoring.grouping import groups_by, score_by
-from skelemo.inference.scoring.importance import Budget, Predicting
-from skelemo.inference.scoring.importance import importance as measure_importance
 from skelemo.inference.scoring.joining import Join, join_heads, notes_on
 from skelemo.inference.scoring.notes import collapse_notes, overlap_notes, preparation_notes, range_notes
 from skelemo.inference.sources import require_parts
 from skelemo.runs.folder import read_json, read_settings, shared, write_json
-from skelemo.runs.importance import mean_importance, write_importance
 from skelemo.runs.mistakes import USUAL, write_mistakes
 from skelemo.runs.predictions import prediction_table, write_predictions
 from skelemo.targets import Head
@@ -52,7 +48,6 @@ def evaluate(
     corrections: Text | None = None,
     allow_overlap: bool = False,
     mistakes: int | None = None,
-    importance: int = 0,
     device: str = "auto",
     allow: Collection[str] = (),
     report: Callable[[int, int], None] = lambda done, of: None,
@@ -72,7 +67,6 @@ def evaluate(
     allow_overlap : also score sequences and subjects that a run was trained on.
     mistakes : clips of the worst predictions kept per head, with keypoints, for reports; by default as many as the run
         keeps (the fewest of several).
-    importance : number of windows to rescore without each part, region and keypoint.
     allow : architectures ``package.module:function`` that may be imported.
 
     Raises
@@ -104,10 +98,8 @@ def evaluate(
             notes += score_by(scores, predictions, heads, scored.clips, column, values)
         notes += preparation_notes(data, model, corpus) + collapse_notes(runs, model, heads, scores)
         facts = environment(data, heads, where) | scored.corrections
-        facts |= cost_of_members(model.members, model.batches(scored.corpora, targets.row, where))
         facts["evaluation"] = _facts(runs, notes, time.monotonic() - started)
         _write(out, _config(runs, cache, heads), facts, predictions, heads)
-        write_importance(out, _importance(model, scored, where, importance))
         most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
         write_mistakes(out, find_mistakes(corpus, predictions, heads, most))
         write_json(out / "scores.json", scores)
@@ -179,19 +171,6 @@ def _mistakes_kept(run: Path) -> int:
     if not isinstance(kept, int):
         raise InputError(f"{file}: mistakes is {kept!r}; expected a whole number")
     return kept
-
-
-def _importance(model: Model, data: _Data, device: torch.device, windows: int) -> pd.DataFrame:
-    """Mean importance of keypoints over the members."""
-    names, tables = {head.name for head in data.corpus.heads}, []
-    for one, corpus in zip(model.members, data.corpora, strict=True):
-        own = tuple(head for head in one.file.heads if head.name in names)
-        predicting = Predicting(
-            one.network.to(device), own, one.window, device, precision=one.file.precision, flip=one.file.flip_average
-        )
-        budget = Budget(windows)
-        tables.append(measure_importance(predicting, corpus, data.targets, budget, clips=data.clips, subset="test"))
-    return mean_importance([[table for table in tables if len(table)]])
 
 
 def _require_empty(out: Path) -> None:

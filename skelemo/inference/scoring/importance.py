@@ -109,14 +109,13 @@ def importance(
     budget: Budget,
     *,
     clips: Collection[str] = (),
-    subset: str = "validation",
     seed: int = 0,
 ) -> pd.DataFrame:
     """The table of `skelemo.runs.importance` for one model; empty if no window can be scored.
 
     Parameters
     ----------
-    targets : labeled windows to sample from.
+    targets : labeled windows of the validation subset to sample from.
     clips : heads that label whole clips.
     """
     targets, hidden = _planned(corpus, targets, budget, seed)
@@ -129,14 +128,14 @@ def importance(
     x, y, seen = _usual_pose(corpus, predicting.window, targets)
     rows = []
     for head in predicting.heads:
-        columns = window_columns(corpus, targets, fold=1, subset=subset)
+        columns = window_columns(corpus, targets, fold=1, subset="validation")
         table = prediction_table(columns, [head], targets.labels, {head.name: outputs[head.name][0]})
         lost = losses(table, outputs[head.name][1:], head, clips=head.name in clips, seed=seed)
         if not np.isfinite(lost.score):
             continue
         figures = np.stack([lost.loss, lost.error, lost.low, lost.high], 1)
         measured = dict(zip(hidden, [np.zeros(4), *figures], strict=True))
-        about = (subset, len(targets), lost.groups, lost.grouped_by)
+        about = ("validation", len(targets), lost.groups, lost.grouped_by)
         for one in point_groups(corpus.layout):
             known = measured.get(one, np.full(4, np.nan))
             at = [values[one.points[0]] for values in (x, y, seen)] if one.level == "joint" else [np.nan] * 3
