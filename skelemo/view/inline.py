@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 
 from skelemo.atomic import finished
-from skelemo.cache.sequence import Sequence as Recorded
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.inference.base import BasePredictor
 from skelemo.inference.live.stream import LiveFrame
 from skelemo.inference.sources import ReadOptions, array_layout, is_cache, open_source, require_parts
 from skelemo.inference.table import Options, output_names
-from skelemo.player import Clip, Track, assets, fragment, head_track, label_track
+from skelemo.player import Clip, Track, assets, fragment, head_track
 from skelemo.runs.folder import Run, read_run
 from skelemo.skeleton import layout
-from skelemo.targets import USUAL, Head
+from skelemo.targets import Head
 from skelemo.text import count as counted
 from skelemo.text import visible
 from skelemo.view.frames import Frames
@@ -30,8 +29,8 @@ from skelemo.view.run_predictions import RunPredictions
 #: Maximum number of clips in a cell, and of other people in a clip, all of which are stored in the notebook.
 MOST_CLIPS, MOST_OTHERS = 20, 8
 _SHOWABLE = (
-    "a cache or its folder, a recording of OpenPose JSON, sequences, arrays [T, V, 3], OpenPose dictionaries, or "
-    "frames from skelemo.live"
+    "a cache or its folder, a recording of OpenPose JSON, arrays [T, V, 3], OpenPose dictionaries, or frames "
+    " from skelemo.live"
 )
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -121,7 +120,7 @@ def show(
         if is_cache(Path(source)):
             return Shown(_of_cache(open_cache(source), selection, runs))
         return _of_source(source, selection, runs)
-    if isinstance(source, np.ndarray | Recorded):
+    if isinstance(source, np.ndarray):
         source = [source]
     if not isinstance(source, Iterable):
         raise InputError(f"cannot show {type(source).__name__}; expected {_SHOWABLE}")
@@ -132,12 +131,10 @@ def show(
         return Shown((_of_live(items, selection),))
     if items and all(isinstance(one, Mapping) for one in items):
         return _of_source(items, selection, runs)
-    if not items or not all(isinstance(one, np.ndarray | Recorded) for one in items):
+    if not items or not all(isinstance(one, np.ndarray) for one in items):
         raise InputError(f"nothing to show; expected {_SHOWABLE}")
     models = [_model(run) for run in runs]
-    clips = [_of_array(one, selection, models) if isinstance(one, np.ndarray) else _of_sequence(one, selection, models)
-             for one in items[:MOST_CLIPS]]  # fmt: skip
-    return Shown(tuple(clips))
+    return Shown(tuple(_of_array(one, selection, models) for one in items[:MOST_CLIPS]))
 
 
 def _of_source(source: Any, selection: Selection, runs: Sequence[Any]) -> Shown:
@@ -250,47 +247,16 @@ def _model(run: Any) -> BasePredictor:
     return open_model(path)
 
 
-def _of_array(
-    points: np.ndarray,
-    selection: Selection,
-    models: Sequence[BasePredictor],
-    name: str = "",
-    number: np.ndarray | None = None,
-    labels: Sequence[Track] = (),
-) -> Clip:
+def _of_array(points: np.ndarray, selection: Selection, models: Sequence[BasePredictor]) -> Clip:
     known, order = layout(selection.layout) if selection.layout else array_layout(points), np.arange(len(points))
-    tracks = [*labels]
+    tracks = []
     for model in models:
         table = model.predict(points, fps=selection.fps, size=selection.size)
         tracks += _tracks(table, model.all_heads, model.name, order)
-    first, last = _range(selection, len(points), name or "the array")
+    first, last = _range(selection, len(points), "the array")
     seen = np.where(points[..., 2:] > 0, points, 0)[first:last].astype(np.float32)
-    numbers = order.astype(np.int32) if number is None else number
-    return Clip(seen, known, _title(name, first, last, len(points)), selection.fps, selection.size, numbers[first:last],
-                [_cut(track, first, last) for track in tracks])  # fmt: skip
-
-
-def _of_sequence(one: Recorded, selection: Selection, models: Sequence[BasePredictor]) -> Clip:
-    labels = []
-    for name, array in one.labels.items():
-        try:
-            (head := USUAL.get(name, _nameless(name, array))).check(array)
-        except ConfigError:  # other classes under that name
-            head = _nameless(name, array)
-        labels.append(label_track(f"{name}: label", head, array))
-    own = replace(selection, fps=one.fps, size=(one.width, one.height))
-    return _of_array(one.keypoints, own, models, one.id, one.number, labels)
-
-
-def _nameless(name: str, labels: np.ndarray) -> Head:
-    """A head for labels without known names of outputs."""
-    if labels.ndim == 1:
-        return Head(name, "classes", tuple(f"class {number}" for number in range(int(labels.max(initial=0)) + 1)))
-    outputs = tuple(f"{name} {number}" for number in range(labels.shape[1]))
-    if labels.dtype.kind == "i":
-        return Head(name, "flags", outputs)
-    low, high = np.nanmin(labels, initial=0), np.nanmax(labels, initial=1)
-    return Head(name, "values", outputs, float(low), float(high))
+    return Clip(seen, known, _title("", first, last, len(points)), selection.fps, selection.size,
+                order[first:last].astype(np.int32), [_cut(track, first, last) for track in tracks])  # fmt: skip
 
 
 def _of_live(frames: Sequence[LiveFrame], selection: Selection) -> Clip:

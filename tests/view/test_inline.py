@@ -172,30 +172,6 @@ def test_a_model_calibrated_by_person_predicts_from_all_recordings_of_the_subjec
 
 
 @pytest.mark.parametrize(
-    ("labels", "kind", "outputs"),
-    [
-        (np.array([0, 2, -1], np.int16), "classes", ("class 0", "class 1", "class 2")),
-        (np.array([[1, 0], [0, 0], [-1, 1]], np.int8), "flags", ("mine 0", "mine 1")),
-        (np.array([[4.5], [np.nan], [-2]], np.float32), "values", ("mine 0",)),
-    ],
-)
-def test_labels_of_an_unknown_head_are_shown_with_numbered_outputs(labels, kind, outputs):
-    (clip,) = skelemo.show(a_sequence("one", 3, labels={"mine": labels})).clips
-    (track,) = clip.tracks
-    assert (track.head.kind, track.head.outputs) == (kind, outputs)
-    assert kind != "values" or (track.head.low, track.head.high) == (-2, 4.5)
-
-
-def test_a_single_sequence_has_its_labels():
-    one = a_sequence("one", 5)
-    (clip,) = skelemo.show(one).clips
-    assert [(track.name, track.head.kind) for track in clip.tracks] == [
-        ("expression: label", "classes"),
-        ("va: label", "values"),
-    ]
-
-
-@pytest.mark.parametrize(
     ("source", "options", "told"),
     [
         (np.zeros((4, 24, 3)), {}, r"24 points; expected 25 \(body_25\)"),
@@ -204,7 +180,7 @@ def test_a_single_sequence_has_its_labels():
         (np.ones((4, 25, 3)), {"runs": 3}, "runs: int; expected a run folder or a model"),
         ([], {}, "nothing to show; expected a cache or its folder, a recording"),
         (7, {}, r"cannot show int; expected a cache or its folder, .* arrays \[T, V, 3\]"),
-        (None, {}, "^cannot show NoneType; expected a cache or its folder, a recording of OpenPose JSON, sequences"),
+        (None, {}, "^cannot show NoneType; expected a cache or its folder, a recording of OpenPose JSON, arrays"),
     ],
 )
 def test_unknown_views_and_empty_caches_are_a_one_line_error(source, options, told):
