@@ -18,9 +18,7 @@ from skelemo.errors import InputError
 from skelemo.evaluation.metrics import (
     METRICS,
     Floats,
-    f1_of_resamples,
     flag_f1,
-    main_metric,
     mean_of_known,
     metrics_of,
     per_class,
@@ -101,23 +99,6 @@ class LabeledWindows:
             elif entry.facts.form != "windows":
                 found |= self._named(name, entry.function(total))
         return found
-
-    def main_totals(self, groups: Codes, size: int) -> Floats:
-        """As `totals`, for the main metric: for classes the counts of hits, labels and predictions."""
-        count = len(self.head)
-        if self.head.kind != "classes":
-            return self.totals(groups, size)
-        predicted = self.outputs.argmax(1)
-        cells, right = groups * count, predicted == self.truth
-        hits = np.bincount((cells + predicted)[right], minlength=size * count)
-        counted = [hits, *(np.bincount(cells + one, minlength=size * count) for one in (self.truth, predicted))]
-        return np.concatenate([one.reshape(size, count) for one in counted], 1).astype(np.float64)
-
-    def measure_main(self, total: Floats, whole: Floats) -> Floats:
-        """The main metric ``[...]`` from `main_totals` ``[..., S]`` of resamples and those of the ``whole``."""
-        if self.head.kind != "classes":
-            return self.measure(total, whole)[main_metric(self.head)]
-        return mean_of_known(f1_of_resamples(*np.split(total, 3, -1), *np.split(whole, 3)[1:]))
 
     def _read(self, names: Sequence[str], rows: Any) -> dict[str, Floats]:
         """Metrics without sums, on some rows."""

@@ -122,24 +122,15 @@ def uar(matrix: ArrayLike) -> Floats:
 
 
 def macro_f1_of_resamples(matrices: Floats, whole: Floats) -> Floats:
-    """`macro_f1` of resamples ``[..., C, C]`` of windows with the matrix ``[C, C]``: see `f1_of_resamples`."""
-    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
-    return mean_of_known(f1_of_resamples(hits, matrices.sum(-1), matrices.sum(-2), whole.sum(-1), whole.sum(-2)))
+    """`macro_f1` of resamples ``[..., C, C]`` of windows with the matrix ``[C, C]``.
 
-
-def f1_of_resamples(hits: Floats, support: Floats, claimed: Floats, true: Floats, predicted: Floats) -> Floats:
-    """F1 ``[..., C]`` of each class in resamples.
-
-    A class that does not occur in a resample is NaN, like its recall: 0 would bias the interval down. A class that is
-    predicted but never occurs is 0 in all resamples, as in all windows.
-
-    Parameters
-    ----------
-    hits, support, claimed : ``[..., C]`` number of hits, labels and predictions of each class in the resamples.
-    true, predicted : ``[C]`` number of labels and predictions in all windows.
+    A class that does not occur in a resample is left out, like its recall: 0 would bias the interval down. A class that
+    is predicted but never occurs is 0 in all resamples, as in all windows.
     """
+    hits, support, claimed = np.diagonal(matrices, axis1=-2, axis2=-1), matrices.sum(-1), matrices.sum(-2)
     of_true = np.where(support > 0, ratio(2 * hits, support + claimed), np.nan)
-    return np.where(true > 0, of_true, np.where(predicted > 0, 0.0, np.nan))
+    never = np.where(whole.sum(-2) > 0, 0.0, np.nan)
+    return mean_of_known(np.where(whole.sum(-1) > 0, of_true, never))
 
 
 @METRICS.register("macro_f1", Metric("classes", "confusion", "macro F1", resampled=macro_f1_of_resamples))

@@ -15,7 +15,7 @@ from skelemo.evaluation.bootstrap import (
     resample,
     resampling_groups,
 )
-from skelemo.evaluation.metrics import Floats
+from skelemo.evaluation.metrics import Floats, main_metric
 from skelemo.runs.predictions import output_table
 from skelemo.targets import Head
 
@@ -88,8 +88,10 @@ def losses(
 
     def figures(one: LabeledWindows) -> Floats:
         """The main metric of all groups, and of each resample."""
-        totals = times @ one.main_totals(codes, count)
-        return np.full(len(totals), np.nan) if not count or one.single_class else one.measure_main(totals, totals[0])
+        totals = times @ one.totals(codes, count)
+        if not count or one.single_class:
+            return np.full(len(totals), np.nan)
+        return one.measure(totals, totals[0])[main_metric(head)]
 
     usual = figures(judged)
     alternatives = (LabeledWindows.of(table.assign(**output_table(head, one)), head, clips) for one in others)
