@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from people_by_hand import crossing_people
 from test_tracking import (
     FAULTS,
     SPANS,
@@ -15,7 +16,6 @@ from test_tracking import (
     walker,
 )
 
-from skelemo.simulate import crossing_people
 from skelemo.tracking import Track, track
 from skelemo.tracking.online import NOBODY, OnlineTracker
 

@@ -6,11 +6,12 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from people_by_hand import crossing_people
 from recordings import find_recordings
 
 from skelemo.errors import ConfigError
 from skelemo.openpose.people import People, read_people
-from skelemo.simulate import Crowd, crossing_people, simulate
+from skelemo.simulate import Crowd, simulate
 from skelemo.skeleton import BODY_25, layout
 from skelemo.tracking import choose, choose_sides, track
 from skelemo.tracking.features import features_of, nearest

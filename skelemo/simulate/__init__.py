@@ -3,8 +3,8 @@
 All results derived from them must be labeled as simulated.
 """
 
-from skelemo.simulate.clips import Cast, Clip, crossing_people, long_clip, short_clip, simulate
+from skelemo.simulate.clips import Cast, Clip, long_clip, short_clip, simulate
 from skelemo.simulate.scene import Crowd
 from skelemo.simulate.writing import Plan, write
 
-__all__ = ["Cast", "Clip", "Crowd", "Plan", "crossing_people", "long_clip", "short_clip", "simulate", "write"]
+__all__ = ["Cast", "Clip", "Crowd", "Plan", "long_clip", "short_clip", "simulate", "write"]

@@ -21,7 +21,7 @@ _SHARES = (0.6, 0.2, 0.2)
 _PAIRS = 0.1  # share of long clips with two actors
 _PASSERS = 0.6  # passers-by in 600 frames, at difficulty 0.5
 # Independent streams of random numbers.
-_CAST, _SUBJECT, _LONG, _SHORT, _CROSSING = range(5)
+_CAST, _SUBJECT, _LONG, _SHORT = range(4)
 
 
 @dataclass(frozen=True)
@@ -158,36 +158,6 @@ def short_clip(cast: Cast, number: int, frames: int) -> Clip:
     script = short_script(rng, emotion, count / camera.fps)
     done = perform(rng, subject, script, count, camera.fps, cast.level)
     return _shoot(rng, cast, f"{number + 1:05d}", camera, seated, [subject], [done], NAMES[emotion])
-
-
-def crossing_people(
-    *, people: int = 2, frames: int = 150, difficulty: float = 0.5, seed: int = 0, gap: float = 0.0
-) -> tuple[Crowd, list[NDArray[np.float32]]]:
-    """People who cross each other's path, half of them from each side, and the ground truth.
-
-    Parameters
-    ----------
-    gap : meters between their lanes beyond 0.4 m; with 0 the nearer person occludes much of the other.
-
-    Returns
-    -------
-    The crowd with true identities, and the points of each person without noise, [T, 95, 3].
-    """
-    cast = Cast(max(people, FOLDS), difficulty, seed)
-    rng = cast.random(_CROSSING)
-    camera = Camera(1280, 720, 30, 1150.0, (0.0, 1.3, 5.5), 0.05)
-    walkers = []
-    lanes = rng.permutation(people)
-    for number in range(people):
-        z = 0.4 - (0.4 + gap) * lanes[number] + rng.uniform(-0.05, 0.05)
-        edge = camera.reach(z)
-        side = -1 if number % 2 else 1
-        begin = side * edge * rng.uniform(0.75, 1.0)
-        speed = abs(begin) * 2 / (frames / camera.fps) * rng.uniform(0.85, 1.1)
-        walker = cast.subject(number)
-        facing = -side * np.pi / 2 + rng.normal(0, 0.1)
-        walkers.append(walk(rng, walker, frames, camera.fps, start=(begin, z), speed=speed, facing=facing))
-    return film(rng, walkers, frames, camera, cast.level.noise)
 
 
 def _set(rng: np.random.Generator, actors: list[Subject]) -> tuple[Camera, bool]:

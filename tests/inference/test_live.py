@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from people_by_hand import crossing_people
 from small_caches import HEADS, a_cache, a_sequence
 
 import skelemo
@@ -29,7 +30,7 @@ from skelemo.openpose.stream import FrameReader
 from skelemo.openpose.validate import FrameError
 from skelemo.pose import PROGRAMS, Options
 from skelemo.preprocess import to_pixels
-from skelemo.simulate import Cast, crossing_people, long_clip
+from skelemo.simulate import Cast, long_clip
 from skelemo.simulate.detection import six_digits
 from skelemo.simulate.writing import frame_text
 from skelemo.skeleton import SCALES, layout

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from people_by_hand import crossing_people
 
 from skelemo.errors import ConfigError
-from skelemo.simulate import Cast, crossing_people, long_clip, short_clip, simulate
+from skelemo.simulate import Cast, long_clip, short_clip, simulate
 from skelemo.simulate.detection import Camera, torso_length, visible
 from skelemo.simulate.emotions import NAMES
 from skelemo.simulate.scene import walk
