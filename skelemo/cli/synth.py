@@ -17,11 +17,7 @@ from skelemo.cli.values import PATH, SEED
 @click.option("--frames", default=600, show_default=True, help="Approximate frames per video (dfew: a tenth of it).")
 @click.option("--difficulty", default=0.5, show_default=True, help="From 0 (nearly separable) to 1 (hard).")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed gives the same files.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
-              help="Worker processes; the output does not depend on it.")  # fmt: skip
-def command(
-    out: Path, form: str, subjects: int, clips: int, frames: int, difficulty: float, seed: int, jobs: int
-) -> None:
+def command(out: Path, form: str, subjects: int, clips: int, frames: int, difficulty: float, seed: int) -> None:
     """Write simulated actors to the new folder OUT: OpenPose JSON, labels, and the ground truth.
 
     Describe all results on these data as simulated.
@@ -35,7 +31,7 @@ def command(
     plan = Plan(form, subjects, clips, frames, difficulty, seed)
     done = counting(1)
     with progress("simulating", "clips") as update:
-        rows = write(out, plan, jobs=jobs, progress=lambda *_: update(next(done), plan.long + plan.short))
+        rows = write(out, plan, progress=lambda *_: update(next(done), plan.long + plan.short))
     videos = {row.video: row for row in rows}
     frames_in_all = sum(row.frames for row in videos.values())
     of = f"{count(frames_in_all, 'frame')}, {count(subjects, 'subject')}"

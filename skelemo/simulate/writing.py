@@ -11,11 +11,8 @@
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +97,8 @@ class Written:
     passers: int
 
 
-def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> list[Written]:
-    """Write the clips of a plan below `out`; the bytes do not depend on `jobs`.
+def write(out: Path, plan: Plan, *, progress: Callable[[int, int], None] | None = None) -> list[Written]:
+    """Write the clips of a plan below `out`.
 
     Raises `InputError`: `out` exists and is not an empty folder; `ConfigError`: an invalid plan.
 
@@ -116,7 +113,8 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
         _mark(out, plan)
         tasks = [(form, n) for form, clips in (("affwild2", plan.long), ("dfew", plan.short)) for n in range(clips)]
         rows: list[Written] = []
-        for written in _each(partial(_write_clip, out, cast, plan.frames), tasks, jobs):
+        for form, number in tasks:
+            written = _write_clip(out, cast, plan.frames, form, number)
             rows += written
             if progress:
                 progress(1, written[0].frames)
@@ -156,18 +154,7 @@ def _mark(out: Path, plan: Plan) -> None:
             (out / "truth" / form).mkdir(parents=True)
 
 
-def _each(
-    make: Callable[[tuple[str, int]], list[Written]], tasks: Sequence[tuple[str, int]], jobs: int
-) -> Iterator[list[Written]]:
-    if jobs <= 1:
-        yield from map(make, tasks)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(make, tasks, chunksize=max(1, min(16, len(tasks) // (4 * jobs))))
-
-
-def _write_clip(out: Path, cast: Cast, frames: int, task: tuple[str, int]) -> list[Written]:
-    form, number = task
+def _write_clip(out: Path, cast: Cast, frames: int, form: str, number: int) -> list[Written]:
     if form == "dfew":
         clip = short_clip(cast, number, max(24, frames // 10))
         _write_json(out / "dfew" / "json" / clip.name, clip)
