@@ -1,11 +1,9 @@
 """Import of other programs' keypoints, with labels, into a new cache."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skelemo.annotations.affwild2 import video_facts
-from skelemo.cache import sequence as cached
 from skelemo.cache.merge import Report, new_folder
 from skelemo.cache.shard import Header
 from skelemo.cache.shard_writer import ShardWriter
@@ -64,7 +62,7 @@ def import_keypoints(
     header = Header(where.name, given.heads, False, kept, origin(source, labels, given.words))
     total = sum(len(recording.frames) for recording in found)
     notes = [*given.notes, *(f"{title}: {text}" for title, text in given.facts)]
-    done, sources, read = Imported(len(found), notes=notes), dict[str, str](), 0
+    done, read = Imported(len(found), notes=notes), 0
     with new_folder(out, [source]) as folder:
         writer = ShardWriter(folder, header)
         for recording, annotations in zip(found, given.annotations, strict=True):
@@ -74,7 +72,6 @@ def import_keypoints(
             who = identify(people, settings.identity)
             made = sequences_of(task, people, replace(settings, width=width, height=height), who.tracks)
             sequences = [replace(one, width=width, height=height) for one in made]
-            _require_unique(recording.source, sequences, sources)
             row = recording_row(task, people, header, {one.id: one.sha256 for one in sequences})
             writer.add(sequences, [row])
             done.notes += [f"{recording.source}: {who.note}"] if who.note else []
@@ -86,14 +83,6 @@ def import_keypoints(
         done.sequences, done.frames = writer.written, writer.frames
         _require_sequences(source, done, total, settings.person)
     return done
-
-
-def _require_unique(source: str, sequences: Sequence[cached.Sequence], sources: dict[str, str]) -> None:
-    """Reject two sequences with the same id; ``sources`` maps earlier ids to recordings."""
-    for one in sequences:
-        other = sources.setdefault(one.id, source)
-        if other != source or sum(again.id == one.id for again in sequences) > 1:
-            raise InputError(f"{source}: the sequence {one.id!r} occurs twice (see {other})")
 
 
 def _require_sequences(source: Path, done: Imported, frames: int, person: str) -> None:
