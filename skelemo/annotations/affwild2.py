@@ -223,18 +223,12 @@ def _merge(video: str, person: str, files: dict[str, _Labels], split: str, heads
 
 
 def _remarks(labels: list[_Labels], pairs: Iterable[dict[str, _Labels]], latest: dict[str, str]) -> Iterator[str]:
-    sizes = {len(one.outputs) for one in labels if one.task == "expr"}
-    if len(sizes) > 1:
-        yield "EXPR files of different years have 7 and 8 classes; those with 7 have no 'other'"
     moved = sorted({one.video for one in labels if one.subset != latest[one.video]})
     if moved:
         yield (
             "videos in different subsets by task or person, in column split assigned to the later of train, validation "
             f"and test: {tally(moved)}"
         )
-    empty = [one.file for one in labels if not len(one.values)]
-    if empty:
-        yield f"label files without rows: {tally(empty)}"
     blank = [one.file for one in labels if one.blank]
     if blank:
         yield f"label files with empty lines, which are skipped: {tally(blank)}"

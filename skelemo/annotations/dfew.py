@@ -9,7 +9,6 @@ the lists by a number.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -26,7 +25,6 @@ from skelemo.text import some, tally
 
 _CLIP = re.compile(r"(?:.*/)?0*([1-9][0-9]{0,8})(?:\.\w+)?")
 _LISTED = "a clip's number and a label from"
-_FOLDS = 5
 _EXPECTED = "EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv, label/single_{train,test}set_1.csv"
 
 
@@ -73,7 +71,10 @@ def _read(path: Path, *, shares: bool) -> Annotations:
     _check_subsets(folds)
     labels = _collect_labels(folds)
     items = tuple(_annotation(clip, labels, votes, folds, path, shares) for clip in sorted({*labels, *votes}))
-    return Annotations((EXPRESSION,), items, (*notes, *_remarks(folds, labels, votes)))
+    different = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
+    if different:
+        notes.append(f"clips with another label in annotation.xlsx (the folds' label is used): {tally(different)}")
+    return Annotations((EXPRESSION,), items, tuple(notes))
 
 
 def _read_folds(files: list[Path], root: Path) -> tuple[dict[int, _Fold], list[str]]:
@@ -189,23 +190,3 @@ def _shares(label: int, votes: Votes | None) -> np.ndarray:
     if not counts.any() and label >= 0:
         counts[label] = 1
     return (counts / counts.sum() if counts.any() else np.full(len(EMOTIONS), np.nan, np.float32))[None]
-
-
-def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, Votes]) -> Iterator[str]:
-    if missing := sorted({*range(1, _FOLDS + 1)} - {*folds}):
-        yield f"folds without lists: {some(missing, _FOLDS)}"
-    for number, fold in folds.items():
-        absent = sorted(labels.keys() - fold.clips["train"].keys() - fold.clips["test"].keys())
-        if absent:
-            yield f"clips of other folds missing in fold {number}: {tally(absent)}"
-    if not votes:
-        return
-    different = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
-    if different:
-        yield f"clips with another label in annotation.xlsx (the folds' label is used): {tally(different)}"
-    outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner >= 0)
-    if outside:
-        yield f"clips with a label in annotation.xlsx but no fold: {tally(outside)}"
-    undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner < 0)
-    if undecided:
-        yield f"clips with votes but no winning emotion, which are unlabeled: {tally(undecided)}"

@@ -181,11 +181,10 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_file_without_rows_is_noted(tmp_path: Path) -> None:
+def test_a_file_without_rows_labels_nothing(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v")
     annotations = read(tmp_path)
     assert annotations.items[0].at(np.arange(2))["expression"].tolist() == [-1, -1]
-    assert "label files without rows: 1" in annotations.notes[0]
 
 
 def test_sets_of_two_years_are_refused(tmp_path: Path) -> None:

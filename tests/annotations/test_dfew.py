@@ -53,7 +53,7 @@ def test_both_layouts_give_labels_and_folds(tmp_path: Path, authors: bool) -> No
     }
     assert annotations.items[0].splits == {"fold_1": "test", "fold_2": "train"}
     assert annotations.items[0].number is None
-    assert annotations.notes == ("folds without lists: 3, 4, 5",)
+    assert annotations.notes == ()
 
 
 def test_labels_without_0_and_7_count_from_1_as_in_the_release(tmp_path: Path) -> None:
@@ -84,11 +84,7 @@ def test_votes_label_clips_without_a_fold(tmp_path: Path) -> None:
     assert items["00004"].labels["expression"].tolist() == [-1]
     assert items["00004"].splits == {}
     assert items["00005"].labels["expression"].tolist() == [5]
-    assert annotations.notes[1:] == (
-        "clips with another label in annotation.xlsx (the folds' label is used): 1 (2)",
-        "clips with a label in annotation.xlsx but no fold: 1 (5)",
-        "clips with votes but no winning emotion, which are unlabeled: 1 (4)",
-    )
+    assert annotations.notes == ("clips with another label in annotation.xlsx (the folds' label is used): 1 (2)",)
 
 
 def test_votes_without_folds_are_labels(tmp_path: Path) -> None:
@@ -169,10 +165,11 @@ def test_incomplete_folds_and_duplicate_lists_are_refused(tmp_path: Path) -> Non
         read(tmp_path / "EmoLabel_DataSplit/test(single-labeled)")
 
 
-def test_clips_missing_in_a_fold_are_noted(tmp_path: Path) -> None:
+def test_a_clip_missing_in_a_fold_is_in_the_others_only(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     write_fold(tmp_path, 2, {2}, clips={clip: label for clip, label in CLIPS.items() if clip != 3})
-    assert "clips of other folds missing in fold 2: 1 (3)" in read(tmp_path).notes
+    (item,) = (item for item in read(tmp_path).items if item.video == "00003")
+    assert item.splits == {"fold_1": "train"}
 
 
 def test_missing_labels_are_an_error_with_the_expected_files(tmp_path: Path) -> None:
