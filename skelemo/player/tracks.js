@@ -94,12 +94,12 @@
     const span = spans(track, length), size = track.outputs.length, scale = width / length, row = height / size;
     pen.textBaseline = "middle";
     track.outputs.forEach((name, k) => {
+      pen.fillStyle = css("--accent");
       for (let i = 0; i < track.count; i++) {
         const value = track.values[i * size + k];
         if (!(value > 0)) continue;
         const [from, to] = span(i);
         pen.globalAlpha = value;
-        pen.fillStyle = css("--accent");
         pen.fillRect(from * scale, k * row + 1, Math.max(.7, (to - from) * scale), row - 2);
       }
       pen.globalAlpha = 1;

@@ -85,7 +85,7 @@ class LivePage:
     def _app(self) -> Starlette:
         nonce = secrets.token_urlsafe(16)
         page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8")
-        page = page.replace("NONCE", nonce).replace("SKELETON", player.script("skeleton.js"))
+        page = page.replace("NONCE", nonce).replace("SKELETON", player.script("skeleton.js", "tracks.js"))
         policy = (
             f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
             f"connect-src ws://{HOST}:{self._port} ws://localhost:{self._port}"
