@@ -5,7 +5,8 @@ import io
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from skelemo.errors import InputError
 from skelemo.text import some
 
 _DELIMITERS = ",;\t"
-_MAX_ROWS, _MAX_COLUMNS = 1_048_576, 1024  # Excel's limit of rows
+_MAX_ROWS, _MAX_CELLS = 1_048_576, 50_000_000  # Excel's limit of rows; cells of a spreadsheet
 #: Decompressed bytes of a spreadsheet; a million rows of labels have a tenth of this.
 _MAX_BYTES = 1 << 30
 
@@ -66,7 +67,8 @@ class Table:
 def read_table(file: Path) -> Table:
     """Read a UTF-8 file separated by commas, semicolons or tabs, as its header is, or the first sheet of an xlsx file.
 
-    Empty lines are skipped, and so are columns without a name (such as an index written by pandas).
+    Empty lines are skipped, and so are columns without a name (such as an index written by pandas) and a spreadsheet's
+    cells to the right of its header.
 
     Raises `InputError`: there are no rows, a row's number of cells differs from the header's, two columns have the same
     name, or quotes are damaged.
@@ -124,19 +126,19 @@ def _number(cell: str) -> float:
 
 
 def is_spreadsheet(file: Path) -> bool:
-    """Whether `sheet_rows` can read a file, by its name."""
+    """Whether a file is a spreadsheet, by its name."""
     return file.suffix.lower() in (".xlsx", ".xlsm")
 
 
-def sheet_rows(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Yield rows of the first sheet with their numbers; formulas are read as their stored values.
+def _sheet_texts(file: Path) -> tuple[list[list[str]], list[int], tuple[str, ...]]:
+    """Non-empty rows of the first sheet as texts, as wide as the first, their numbers, and notes on further sheets.
 
-    A line is added to ``notes`` if there are further sheets.
-
-    Raises `InputError`: it is not a spreadsheet, or too large.
+    Formulas are read as their stored values.
     """
     from openpyxl import load_workbook
 
+    rows: list[list[str]] = []
+    numbers = []
     try:
         with zipfile.ZipFile(file) as packed:
             size = sum(part.file_size for part in packed.infolist())
@@ -144,33 +146,23 @@ def sheet_rows(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int
             raise InputError(f"{file}: {size:,} bytes decompressed; expected a table of at most {_MAX_BYTES:,}")
         with warnings.catch_warnings(action="ignore"):  # about styles
             book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        try:
-            sheet = book.worksheets[0]
-            if notes is not None and len(book.worksheets) > 1:
-                notes.append(f"{file}: read its first sheet, {sheet.title!r}, of {len(book.worksheets)}")
-            limits = {"min_row": 1, "max_row": _MAX_ROWS, "max_col": _MAX_COLUMNS}
-            yield from enumerate(sheet.iter_rows(values_only=True, **limits), start=1)
-        finally:
-            book.close()
+        with closing(book):
+            sheet, others = book.worksheets[0], len(book.worksheets) - 1
+            sheet.reset_dimensions()  # otherwise all rows are as wide as these claim
+            for number, row in enumerate(sheet.iter_rows(max_row=_MAX_ROWS, values_only=True), start=1):
+                cells = [_text(cell) for cell in row[: len(rows[0]) if rows else None]]
+                while cells and not cells[-1]:
+                    cells.pop()
+                if cells:
+                    rows.append(cells + [""] * (len(rows[0]) - len(cells) if rows else 0))
+                    numbers.append(number)
+                    if len(rows) * len(rows[0]) > _MAX_CELLS:
+                        raise InputError(f"{file}: more than {_MAX_CELLS:,} cells; expected a smaller table")
     except InputError:
         raise
     except Exception as error:  # openpyxl propagates errors of zip, XML and its own parsing
         raise InputError(f"{file}: not a readable xlsx file ({type(error).__name__}: {error})") from None
-
-
-def _sheet_texts(file: Path) -> tuple[list[list[str]], list[int], tuple[str, ...]]:
-    """Non-empty rows as texts, at least as wide as the first, their numbers, and notes."""
-    notes: list[str] = []
-    rows: list[list[str]] = []
-    numbers = []
-    for number, row in sheet_rows(file, notes):
-        cells = [_text(cell) for cell in row]
-        while cells and not cells[-1]:
-            cells.pop()
-        if cells:
-            rows.append(cells + [""] * (len(rows[0]) - len(cells) if rows else 0))
-            numbers.append(number)
-    return rows, numbers, tuple(notes)
+    return rows, numbers, (f"{file}: read its first sheet, {sheet.title!r}, of {others + 1}",) if others else ()
 
 
 def _text(cell: Any) -> str:

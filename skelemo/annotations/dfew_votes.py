@@ -1,15 +1,13 @@
 """DFEW's ``annotation.xlsx``: the votes of ten annotators for each clip, and the winning emotion."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from skelemo.annotations.class_names import emotion
-from skelemo.annotations.csv_table import sheet_rows
+from skelemo.annotations.csv_table import Table, read_table
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS
 
@@ -29,44 +27,25 @@ def read_votes(file: Path) -> dict[int, Votes]:
 
     Raises `InputError`: not an xlsx file, a column is missing, a cell is invalid, or a clip is listed twice.
     """
-    rows = sheet_rows(file)
-    _, header = next(rows, (1, ()))
-    order, label, columns = _columns(header, file)
+    table = read_table(file)
+    voted = {emotion(match[1]): name for name in table.columns if (match := _VOTE_COLUMN.fullmatch(name))}
+    missing = [name for name in ("order", "label") if name not in table.columns]
+    missing += [f"votes for {name}" for name in EMOTIONS if name not in voted]
+    if missing:
+        raise InputError(f"{file}: no column for {', '.join(missing)}; columns are {', '.join(table.columns)}")
+    clips, labels = _whole(table, "order", 1), _whole(table, "label", 0, len(EMOTIONS))
+    counts = np.stack([_whole(table, voted[name], 0, empty=0) for name in EMOTIONS], 1)
     votes: dict[int, Votes] = {}
-    for line, row in rows:
-        if all(cell is None for cell in row):
-            continue
-        try:
-            clip, winner = _whole(row[order]), _whole(row[label])
-            counts = tuple(_whole(row[column] or 0) for column in columns)
-            if clip < 1 or winner > len(EMOTIONS):
-                raise ValueError(clip, winner)
-        except (TypeError, ValueError):
-            raise InputError(
-                f"{file}, row {line}: found {str(row[: label + 1])[:120]}; expected a clip's number, seven counts of "
-                "votes and a label from 0 to 7"
-            ) from None
+    for row, (clip, label) in enumerate(zip(clips.tolist(), labels.tolist(), strict=True)):
         if clip in votes:
-            raise InputError(f"{file}, row {line}: clip {clip} is listed twice")
-        votes[clip] = Votes(winner - 1, counts)
+            raise InputError(f"{file}, line {table.lines[row]}: clip {clip} is listed twice")
+        votes[clip] = Votes(label - 1, tuple(counts[row].tolist()))
     return votes
 
 
-def _columns(header: Sequence[Any], file: Path) -> tuple[int, int, list[int]]:
-    """Indices of ``order``, of ``label`` and of the votes for each of `EMOTIONS`."""
-    names = [str(cell or "").strip().lower() for cell in header]
-    voted = {emotion(match[1]): at for at, name in enumerate(names) if (match := _VOTE_COLUMN.fullmatch(name))}
-    missing = [name for name in ("order", "label") if name not in names]
-    missing += [f"votes for {name}" for name in EMOTIONS if name not in voted]
-    if missing:
-        found = ", ".join(name for name in names if name) or "nothing"
-        raise InputError(f"{file}: no column for {', '.join(missing)}; the first row has {found}")
-    return names.index("order"), names.index("label"), [voted[name] for name in EMOTIONS]
-
-
-def _whole(cell: Any) -> int:
-    """A cell's non-negative integer, stored as number or text."""
-    number = float(cell if cell is not None else "")
-    if not number.is_integer() or number < 0 or number > np.iinfo(np.int32).max:
-        raise ValueError(cell)
-    return int(number)
+def _whole(table: Table, name: str, least: int, most: int = 2**31 - 1, empty: float = np.nan) -> np.ndarray:
+    """A column's whole numbers from ``least`` to ``most``, int64 [R]."""
+    numbers = np.nan_to_num(table.numbers(name), nan=empty)
+    wrong = ~((numbers >= least) & (numbers <= most) & (numbers % 1 == 0))
+    table.refuse(name, wrong, f"a whole number from {least} to {most:,}")
+    return numbers.astype(np.int64)

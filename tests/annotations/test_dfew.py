@@ -97,11 +97,12 @@ def test_votes_without_folds_are_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ([1, 0, 7, 3, 0, 0, 0, 0, 8], "row 2"),
-        ([1, -1, 7, 3, 0, 0, 0, 0, 2], "row 2"),
-        ([1, 0.5, 7, 3, 0, 0, 0, 0, 2], "row 2"),
-        (["one", 0, 7, 3, 0, 0, 0, 0, 2], "row 2: found .*expected a clip's number"),
-        ([1, 0, 7, 3, 0, 0, 0, 0, None], "row 2"),
+        ([1, 0, 7, 3, 0, 0, 0, 0, 8], "line 2: label is '8'; expected a whole number from 0 to 7"),
+        ([1, -1, 7, 3, 0, 0, 0, 0, 2], "line 2: 1happy is '-1'"),
+        ([1, 0.5, 7, 3, 0, 0, 0, 0, 2], "line 2: 1happy is '0.5'"),
+        (["one", 0, 7, 3, 0, 0, 0, 0, 2], "line 2: order is 'one'; expected a number"),
+        ([1, 0, 7, 3, 0, 0, 0, 0, None], "line 2: label is ''; expected a whole number from 0 to 7"),
+        ([0, 0, 7, 3, 0, 0, 0, 0, 2], "line 2: order is '0'; expected a whole number from 1"),
     ],
 )
 def test_impossible_votes_are_refused_with_their_row(tmp_path: Path, row: list[object], message: str) -> None:
@@ -111,8 +112,8 @@ def test_impossible_votes_are_refused_with_their_row(tmp_path: Path, row: list[o
 
 
 def test_votes_without_a_column_or_in_another_format_are_refused(tmp_path: Path) -> None:
-    file = write_votes(tmp_path, header=VOTES[:7])
-    with pytest.raises(InputError, match="no column for label, votes for fear; the first row has order, 1happy"):
+    file = write_votes(tmp_path, [1, 0, 7, 3, 0, 0, 0], header=VOTES[:7])
+    with pytest.raises(InputError, match="no column for label, votes for fear; columns are order, 1happy"):
         read(tmp_path)
     file.write_bytes(b"PK\x03\x04 not a zip archive")
     with pytest.raises(InputError, match=r"annotation.xlsx: not a readable xlsx file"):
@@ -121,7 +122,7 @@ def test_votes_without_a_column_or_in_another_format_are_refused(tmp_path: Path)
 
 def test_duplicate_votes_are_refused(tmp_path: Path) -> None:
     write_votes(tmp_path, [1, 9, 0, 0, 0, 0, 0, 0, 1], [1, 9, 0, 0, 0, 0, 0, 0, 1])
-    with pytest.raises(InputError, match="row 3: clip 1 is listed twice"):
+    with pytest.raises(InputError, match="line 3: clip 1 is listed twice"):
         read(tmp_path)
 
 

@@ -245,6 +245,29 @@ def test_a_spreadsheet_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monk
         read("table", tmp_path / "labels.xlsx")
 
 
+def test_far_cells_of_a_spreadsheet_cost_neither_time_nor_memory(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active["XFD1048576"] = "x"
+    book.save(tmp_path / "labels.xlsx")
+    with pytest.raises(InputError, match=r"labels.xlsx: there is a header but no row"):
+        read("table", tmp_path / "labels.xlsx")
+    for place, text in (("A1", "video"), ("B1", "label"), ("A2", "a"), ("B2", "sad")):
+        book.active[place] = text
+    book.save(tmp_path / "labels.xlsx")
+    (item,) = read("table", tmp_path / "labels.xlsx").items
+    assert item.video == "a"
+
+
+def test_a_spreadsheet_of_too_many_cells_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["video", "label"])
+    book.active.append(["a", "sad"])
+    book.save(tmp_path / "labels.xlsx")
+    monkeypatch.setattr(csv_table, "_MAX_CELLS", 3)
+    with pytest.raises(InputError, match=r"labels.xlsx: more than 3 cells; expected a smaller table"):
+        read("table", tmp_path / "labels.xlsx")
+
+
 def test_a_cell_of_a_spreadsheet_is_read_as_in_a_csv_file() -> None:
     """Some programs write the whole number 7 as 7.0, which is not another subject or class."""
     cells = (7.0, 7, -1.0, 2.5, True, None, " NaN ", " a ")
