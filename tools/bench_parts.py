@@ -16,7 +16,7 @@ from rich.table import Table
 
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
-from skelemo.preprocess import Clips, Preparation, find_reference
+from skelemo.preprocess import Clips, Preparation, by_part
 from skelemo.skeleton import layout
 
 #: Share of each clip's frames in which the left and the right hand are seen.
@@ -91,7 +91,7 @@ def with_stray_hands(corpus: Corpus, shares: Sequence[float], seed: int) -> Corp
         hands.append(torch.from_numpy(hand.astype(np.float32)))
     keypoints = torch.cat([corpus.keypoints, *hands], 1)
     clips = Clips(torch.from_numpy(sequence), torch.from_numpy(corpus.number(np.arange(len(sequence)))))
-    reference = find_reference(keypoints, clips, whole, corpus.preparation, corpus.image_size)
+    reference = by_part(keypoints, clips, whole)
     return replace(corpus, layout=whole, keypoints=keypoints, reference=reference)
 
 

@@ -18,9 +18,8 @@ from skelemo.data.images import Images, usual_size
 from skelemo.data.scratch import Scratch, ScratchFile, fits, preparing
 from skelemo.data.window_frames import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
-from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts
+from skelemo.preprocess import Clips, Preparation, by_part, clean, in_image, place, prepare, seen_parts
 from skelemo.preprocess.calibration import scaled, without
-from skelemo.preprocess.reference import by_part
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import count
@@ -292,9 +291,7 @@ class _Filling:
         of_image = self.settings.coordinates == "frame"
         if self.by_clip and of_image:
             images = images.guess_sizes(self.cache, self.keypoints)
-            clips = Clips(self.sequence, self.number)
-            each = find_reference(self.keypoints, clips, self.layout, self.settings, images.size)
-            reference = each[self.sequence]
+            reference = in_image(images.size)[self.sequence]
         if self.scratch:
             self.scratch.settle()
         return Corpus(

@@ -11,8 +11,7 @@ from skelemo.data.calibration import calibrated, people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.window_frames import KEY_SPAN, Window, rows_of
 from skelemo.data.windows import Gatherer
-from skelemo.preprocess import Clips
-from skelemo.preprocess.reference import by_part
+from skelemo.preprocess import Clips, by_part
 from skelemo.skeleton import Layout
 
 

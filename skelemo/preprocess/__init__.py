@@ -2,7 +2,7 @@
 
 from skelemo.preprocess.cleaning import to_pixels
 from skelemo.preprocess.clips import Clips
-from skelemo.preprocess.prepare import Preparation, clean, find_reference, prepare
-from skelemo.preprocess.reference import in_image, place, seen_parts
+from skelemo.preprocess.prepare import Preparation, clean, prepare
+from skelemo.preprocess.reference import by_part, in_image, place, seen_parts
 
-__all__ = ["Clips", "Preparation", "clean", "find_reference", "in_image", "place", "prepare", "seen_parts", "to_pixels"]
+__all__ = ["Clips", "Preparation", "by_part", "clean", "in_image", "place", "prepare", "seen_parts", "to_pixels"]

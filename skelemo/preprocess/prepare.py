@@ -126,11 +126,6 @@ def clean(keypoints: Tensor, clips: Clips, settings: Preparation) -> Tensor:
     return smooth(keypoints, clips, settings.smooth, causal=settings.causal)
 
 
-def find_reference(keypoints: Tensor, clips: Clips, layout: Layout, settings: Preparation, size: Tensor) -> Tensor:
-    """References of cleaned keypoints: ``[N, P, 4]`` by part, or ``[N, 1, 4]`` of images of ``size [N, 2]``."""
-    return by_part(keypoints, clips, layout) if settings.coordinates == "parts" else in_image(size)
-
-
 def prepare(
     keypoints: Tensor,
     layout: Layout,
@@ -173,8 +168,10 @@ def prepare(
     if settings.coordinates == "frame":
         extent = flat[..., :2].unflatten(0, (batch, frames)).amax((1, 2)).clamp(min=1)
         size = torch.where((size > 0).all(-1, keepdim=True), size, extent)
-    sizes = size[:, None].expand(batch, frames, 2).flatten(0, 1)  # torch.export follows this for any length
-    reference = find_reference(flat, clips, layout, settings, sizes)
+        sizes = size[:, None].expand(batch, frames, 2).flatten(0, 1)  # torch.export follows this for any length
+        reference = in_image(sizes)
+    else:
+        reference = by_part(flat, clips, layout)
     prepared = place(flat, reference, layout).unflatten(0, (batch, frames))
     if shift is not None:
         prepared = without(prepared, shift[:, None])

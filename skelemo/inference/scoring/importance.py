@@ -17,8 +17,7 @@ from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.paired import losses
 from skelemo.inference.predictor import autocast
 from skelemo.models.heads import predictions
-from skelemo.preprocess import Clips, place
-from skelemo.preprocess.reference import by_part
+from skelemo.preprocess import Clips, by_part, place
 from skelemo.runs.importance import COLUMNS
 from skelemo.runs.predictions import prediction_table
 from skelemo.skeleton import Layout
