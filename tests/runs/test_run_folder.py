@@ -8,7 +8,7 @@ import pytest
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
-from skelemo.report import page, tables
+from skelemo.report import overview, page, tables
 from skelemo.report.comparison import compare
 from skelemo.runs.folder import UnfinishedError, read_run, training_folders, write_json
 from skelemo.runs.predictions import read_predictions, write_predictions
@@ -193,7 +193,7 @@ def test_a_damaged_run_is_shown_or_refused_but_never_a_traceback(
         content = page.Content("", "", "", grounds, ((run, "k", ()),))
         assert page.html(content)
         assert page.markdown(content)
-        tables.summary([run])
+        overview.table(compare([run]))
         tables.trainings([run], "fold")
         shown += 1
     assert refused > 20
