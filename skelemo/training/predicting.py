@@ -107,7 +107,7 @@ def _importance(
             learned = _FITTED * min(learned, config.fit_windows)
         else:
             learned = min(learned, config.epoch_windows or learned) * len(pd.read_csv(folder / "metrics.csv"))
-        budget = Budget(predictions=max(1, int(_PREDICTIONS * learned)))
+        budget = Budget(predictions=max(1, int(_PREDICTIONS * learned / (1 + flip))))
     else:
         budget = Budget(windows=config.importance)
     predicting = Predicting(model, job.heads, config.window, job.device, config.batch_size, job.precision, flip)

@@ -48,6 +48,7 @@ def test_no_fold_of_any_seed_shares_its_random_numbers(config, corpus, tmp_path)
         ({"arch": "svm", "model": {}}, Budget(predictions=72)),  # as if each of 24 windows was in ten epochs
         ({"arch": "svm", "model": {}, "fit_windows": 5}, Budget(predictions=15)),
         ({"importance": 250}, Budget(windows=250)),
+        ({"flip_average": True}, Budget(predictions=10)),  # each prediction is two
     ],
 )
 def test_importance_takes_a_tenth_of_the_time_of_training(config, corpus, tmp_path, monkeypatch, settings, budget):
@@ -58,10 +59,11 @@ def test_importance_takes_a_tenth_of_the_time_of_training(config, corpus, tmp_pa
     (tmp_path / "metrics.csv").write_text("epoch,train_loss\n0,3.0\n1,2.0\n2,1.0\n")
     found = []
     monkeypatch.setattr(predicting, "importance", lambda *given, **named: found.append((given, named)))
-    predicting._importance(job, None, targets, 3, tmp_path, True)
+    flip = "flip_average" in settings
+    predicting._importance(job, None, targets, 3, tmp_path, flip)
     (((network, _, windows, limits), named),) = found
     assert limits == budget
-    assert network.flip
+    assert network.flip == flip
     assert windows is targets["validation"]
     assert named["seed"] == 43, "the same windows with every seed of the run"
     assert named["clips"] == ["va"]
