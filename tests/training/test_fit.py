@@ -681,9 +681,10 @@ def test_a_scikit_learn_error_is_one_line(config, tmp_path):
         train(config(arch="svm", head="va", model={"c": 10**400}), tmp_path / "run")
 
 
-def test_a_value_that_scikit_learn_rejects_is_refused_before_a_folder_is_made(config, tmp_path):
+@pytest.mark.parametrize("c", [0, 1e-320])
+def test_a_value_that_scikit_learn_rejects_is_refused_before_a_folder_is_made(config, tmp_path, c):
     with pytest.raises(ConfigError, match=r"settings of logistic: [^\n]*alpha[^\n]*$"):
-        train(config(arch="logistic", head="va", model={"c": 1e-320}), tmp_path / "run")
+        train(config(arch="logistic", head="va", model={"c": c}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
