@@ -231,7 +231,7 @@ def logistic(
         from sklearn.linear_model import LogisticRegression, Ridge
 
         if kind == "values":
-            return Ridge(alpha=1 / c if c else np.inf, random_state=seed)  # refused like any other c that is not positive
+            return Ridge(alpha=1 / c if c else np.inf, random_state=seed)  # inf is refused
         weight = "balanced" if balanced else None
         return LogisticRegression(C=c, class_weight=weight, max_iter=2000, random_state=seed)
 
