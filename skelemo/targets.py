@@ -49,7 +49,9 @@ class Head:
     outputs : names of the K classes, values or flags, in order.
     low, high : range of labels of the kind ``values``; ignored by the other kinds.
 
-    Raises `ConfigError`: an invalid name, kind, range or list of outputs.
+    Raises
+    ------
+    ConfigError : an invalid name, kind, range or list of outputs.
     """
 
     name: str
