@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from skelemo.runs.folder import Run
     from skelemo.targets import KindName
 
-Text = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 #: Largest plausible median of prepared coordinates, whose units are torsos, inter-ocular distances or the like.
 _MAX_PREPARED = 25.0
 
 
-def open_cache(*paths: Text) -> "Cache":
+def open_cache(*paths: StrPath) -> "Cache":
     """Open one or more cache folders as one `Cache`.
 
     Raises
@@ -36,7 +36,7 @@ def open_cache(*paths: Text) -> "Cache":
     return store.open_cache(paths)
 
 
-def open_run(path: Text) -> "Run":
+def open_run(path: StrPath) -> "Run":
     """Read a finished run folder: its settings, scores and predictions, but not its model (see `load`).
 
     Raises
@@ -50,7 +50,7 @@ def open_run(path: Text) -> "Run":
 
 
 def train(
-    out: Text, config: Text | None = None, *, resume: bool = False, **settings: Any
+    out: StrPath, config: StrPath | None = None, *, resume: bool = False, **settings: Any
 ) -> Mapping[str, Mapping[str, Any]]:
     """Train a model on caches, write a run folder, and return its scores ``{subset: {head: {metric: …}}}``.
 
@@ -113,7 +113,7 @@ def _refuse_pixels(name: str, keypoints: Any) -> None:
         )
 
 
-def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.DataFrame":
+def predict(runs: StrPath | Iterable[StrPath], source: Any, **options: Any) -> "pd.DataFrame":
     """Predict with a run, or the mean of several, for every person and frame of a source.
 
     Parameters
@@ -128,11 +128,11 @@ def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.Dat
 
 
 def export(
-    run: Text,
+    run: StrPath,
     *,
     to: str = "onnx",
-    out: Text | None = None,
-    cache: Text | None = None,
+    out: StrPath | None = None,
+    cache: StrPath | None = None,
     quantize: str | None = None,
     allow: Iterable[str] = (),
 ) -> "Export":

@@ -32,6 +32,11 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     built = {page.stem for page in (tmp_path / "site").glob("*.html")} - {"404"}
     assert built == {page.stem for page in PAGES}
     assert "skelemo predict" in (tmp_path / "site" / "commands.html").read_text(encoding="utf-8")
+    reference = (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
+    assert "``" not in reference  # a description taken for a type
+    assert set(re.findall(r'<h3 id="skelemo\.(?:ingest\.|skeleton\.layout\.)?(\w+)"', reference)) >= {
+        "ingest_folder" if name == "ingest" else name for name in skelemo.__all__
+    }
 
 
 @pytest.fixture(scope="module")

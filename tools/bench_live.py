@@ -102,7 +102,7 @@ def _follow(model: TorchModel, frames: int, fps: float, people: int) -> tuple[np
         gc.collect()
         gc.freeze()
         processor = 0.0
-        for answer in live(model, folder, size=(960, 540), idle=20, every_frame=True):
+        for answer in live(model, folder, size=(960, 540), stop_after=20, every_frame=True):
             found[answer.number] = time.monotonic()
             if answer.number == _WARM:
                 processor = time.process_time()

@@ -46,7 +46,7 @@ _LATENCIES = 20_000  # most recent latencies, for the percentiles
               help="Number of frames treated as a clip, for runs trained on whole clips.")  # fmt: skip
 @click.option("--from-start", is_flag=True, help="Also predict for files already in the folder.")
 @click.option("--every-frame", is_flag=True, help="Predict for every frame, even if a newer one is waiting.")
-@click.option("--stop-after", "idle", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+@click.option("--stop-after", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="Stop when no frame has arrived for this long.  [default: never]")  # fmt: skip
 @click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Image size in pixels.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, for the column time.")
@@ -105,7 +105,7 @@ def command(
             warn()
     click.echo(_summary(frames, begun, latencies, problems), err=True)
     if not frames:
-        within = f" within {options['idle']:g} s" if options["idle"] else ""
+        within = f" within {options['stop_after']:g} s" if options["stop_after"] else ""
         raise InputError(f"{source}: no frame arrived{within}")
 
 

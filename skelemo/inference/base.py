@@ -21,7 +21,7 @@ from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import html_table
 
-Text = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 #: Frames in memory at a time; an interrupted ``skelemo predict`` loses at most this many.
 CHUNK_FRAMES = 8192
 
@@ -130,15 +130,18 @@ class BasePredictor(ABC):
             width chosen on the run's validation subset, per head.
         per_clip : one row per person and recording: the mean over all windows.
         fps, size : frame rate, and width and height of the images, if the source lacks them.
+        device : ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         jobs : processes that read the source.
-        pose : for videos, the program that finds keypoints, ``mediapipe`` or ``openpose``, or `skelemo.pose.Options`.
+        pose : pose estimator for videos: ``mediapipe``, ``openpose``, or `skelemo.pose.Options`.
 
         Returns
         -------
-        One row per person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without a frame rate),
-        the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``: whether the person is
-        visible (interpolated gaps count) and not withheld by ``min_seen``. A model of whole clips returns one row per
-        person. ``attrs`` has ``notes`` on how the source was read and ``failures``, the unusable recordings.
+        pandas.DataFrame
+            One row per person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without a frame
+            rate), the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``: whether the
+            person is visible (interpolated gaps count) and not withheld by ``min_seen``. A model of whole clips returns
+            one row per person. ``attrs`` has ``notes`` on how the source was read and ``failures``, the unusable
+            recordings.
 
         Raises
         ------
@@ -219,7 +222,7 @@ class BasePredictor(ABC):
         return self.read(means), np.logical_or.reduceat(seen, first), key[first + count // 2]
 
 
-def paths_of(runs: Text | Iterable[Text]) -> list[Path]:
+def paths_of(runs: StrPath | Iterable[StrPath]) -> list[Path]:
     """One path or several as a list."""
     return [Path(run) for run in ([runs] if isinstance(runs, str | os.PathLike) else runs)]
 

@@ -19,7 +19,7 @@ from skelemo.atomic import finished
 from skelemo.cache.store import Cache
 from skelemo.data.window_frames import KEY_SPAN, Window, guess_sizes, target_rows, window_frames
 from skelemo.errors import ConfigError, InputError, SkelemoError, one_line
-from skelemo.inference.base import BasePredictor, Progress, Text, paths_of
+from skelemo.inference.base import BasePredictor, Progress, StrPath, paths_of
 from skelemo.inference.sources import require_parts
 from skelemo.inference.table import Options
 from skelemo.openpose.scale import to_pixels
@@ -200,7 +200,7 @@ def _varint(number: int) -> bytes:
     return bytes([low]) if number < 0x80 else bytes([low | 0x80]) + _varint(number >> 7)
 
 
-def load(path: Text, *, threads: int = 0) -> Exported:
+def load(path: StrPath, *, threads: int = 0) -> Exported:
     """Load a model written by `skelemo export`.
 
     Raises `InputError`: the file is missing, damaged, modified, of another version, or not skelemo's; `ConfigError`:
@@ -266,7 +266,7 @@ def _facts(text: str, path: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-def open_model(runs: Text | Iterable[Text], *, allow: Collection[str] = (), threads: int = 0) -> BasePredictor:
+def open_model(runs: StrPath | Iterable[StrPath], *, allow: Collection[str] = (), threads: int = 0) -> BasePredictor:
     """The model of run folders, or of an exported file; torch is imported for run folders only.
 
     Raises `ConfigError`: an exported file and something else.

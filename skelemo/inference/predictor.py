@@ -20,7 +20,7 @@ from skelemo.data.loader import Batches, inputs
 from skelemo.data.window_frames import Window, target_rows
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.base import BasePredictor, Progress, Sources, Text, chunks, paths_of
+from skelemo.inference.base import BasePredictor, Progress, Sources, StrPath, chunks, paths_of
 from skelemo.inference.environment import choose_device
 from skelemo.inference.table import Options
 from skelemo.models import registry
@@ -186,7 +186,7 @@ class Model(BasePredictor):
         return self.table(corpus.sequences, key, each, frames, points, seen, options)
 
 
-def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:
+def load(runs: StrPath | Iterable[StrPath], *, allow: Collection[str] = ()) -> Model:
     """Load the model of a run, of its folds, or of several runs as an ensemble.
 
     A folder with only ``model.json`` and ``model.safetensors`` is enough.

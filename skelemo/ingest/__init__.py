@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skelemo.ingest.result import Tally
 
-Text = str | os.PathLike[str]
+StrPath = str | os.PathLike[str]
 
 
 def ingest_folder(
-    source: Text, out: Text, labels: str | None = None, *, replace: bool = False, jobs: int = 1, **settings: Any
+    source: StrPath, out: StrPath, labels: str | None = None, *, replace: bool = False, jobs: int = 1, **settings: Any
 ) -> "Tally":
     """Read OpenPose's JSON in a folder or an archive into a cache; unchanged recordings are skipped.
 

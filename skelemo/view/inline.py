@@ -30,7 +30,7 @@ from skelemo.view.run_predictions import RunPredictions
 MOST_CLIPS, MOST_OTHERS = 20, 8
 _SHOWABLE = (
     "a cache or its folder, a recording of OpenPose JSON, arrays [T, V, 3], OpenPose dictionaries, or frames "
-    " from skelemo.live"
+    "from skelemo.live"
 )
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

@@ -103,7 +103,7 @@ def table(frames):
 
 def everything(model, folder, **options):
     """All predictions for a folder that is complete."""
-    given = {"size": SIZE, "from_start": True, "every_frame": True, "idle": 0.3} | options
+    given = {"size": SIZE, "from_start": True, "every_frame": True, "stop_after": 0.3} | options
     return table(live(model, folder, **given))
 
 
@@ -224,7 +224,7 @@ def following(model, folder, **options):
 
     def run():
         try:
-            found.extend(live(model, folder, size=SIZE, **{"idle": 1.5, "every_frame": True} | options))
+            found.extend(live(model, folder, size=SIZE, **{"stop_after": 1.5, "every_frame": True} | options))
         except InputError as error:
             failure.append(error)
 
@@ -295,7 +295,7 @@ def test_a_new_recording_in_the_folder_is_followed(trained, clip, tmp_path):
 
 def test_a_folder_that_disappears_is_a_one_line_error(trained, clip, tmp_path):
     folder = written(tmp_path / "json", clip[:5])
-    thread, found, failure = following(trained("ann"), folder, from_start=True, idle=20)
+    thread, found, failure = following(trained("ann"), folder, from_start=True, stop_after=20)
     until(lambda: len(found) == 5)
     shutil.rmtree(folder)
     thread.join()
@@ -329,7 +329,7 @@ def test_the_time_that_predictions_take_is_no_silence(trained, clip, tmp_path):
     texts = [*clip[:3], b'{"version":1.3,"people":[{"pose', *clip[4:6]]
     follower = Follower(written(tmp_path / "json", texts), FrameReader(layout()), context=1, from_start=True)
     found = []
-    for frame in follower.frames(idle=0.1):
+    for frame in follower.frames(stop_after=0.1):
         found.append(frame.number)
         time.sleep(0.2)
     assert found == [*range(6)]
@@ -337,7 +337,7 @@ def test_the_time_that_predictions_take_is_no_silence(trained, clip, tmp_path):
 
 def test_a_frame_is_skipped_if_a_newer_one_is_waiting(trained, clip, tmp_path):
     folder = written(tmp_path / "json", clip[:60])
-    found = list(live(trained("ann", length=5), folder, size=SIZE, from_start=True, idle=0.3))
+    found = list(live(trained("ann", length=5), folder, size=SIZE, from_start=True, stop_after=0.3))
     assert numbers(found) == [59]
     assert_equal(table(found), everything(trained("ann", length=5), folder).query("frame == 59"), least=2)
 
@@ -440,7 +440,7 @@ def stand_in(clip, monkeypatch, tmp_path):
 
 def test_a_video_is_predicted_as_its_keypoints_are(trained, clip, tmp_path, stand_in):
     model = trained("ann")
-    found = list(live(model, stand_in, pose=Options("stand-in")))
+    found = list(live(model, stand_in, pose="stand-in"))
     assert [frame.time for frame in found] == [number / 25 for number in range(8)]
     assert {frame.video for frame in found} == {"talk"}
     expected = everything(model, written(tmp_path / "json", clip[:8]))

@@ -25,7 +25,7 @@ def a_reader(**options) -> FrameReader:
 
 
 def opened(source, reader=None, **options):
-    given = {"context": 1, "from_start": True, "every_frame": True, "idle": 0.02} | options
+    given = {"context": 1, "from_start": True, "every_frame": True, "stop_after": 0.02} | options
     return open_stream(source, reader or a_reader(), **given)
 
 

@@ -79,8 +79,8 @@ class Follower:
         self._stamp = 0
         self._unnumbered = ""  # a file of OpenPose's without a number
 
-    def frames(self, idle: float = 0.0) -> Iterator[Frame]:
-        """The frames; stops after ``idle`` seconds without one, unless 0.
+    def frames(self, stop_after: float = 0.0) -> Iterator[Frame]:
+        """The frames; stops after ``stop_after`` seconds without one, unless 0.
 
         Raises `InputError`: the folder disappears, or no file in it has a frame number.
         """
@@ -93,7 +93,7 @@ class Follower:
                 continue
             now = time.monotonic()
             quiet = now - self._arrived
-            if idle and quiet > idle + (_PATIENCE if self._cut_off[0] >= 0 else 0):
+            if stop_after and quiet > stop_after + (_PATIENCE if self._cut_off[0] >= 0 else 0):
                 return
             if quiet > _LISTING and now - self._listed > max(_LISTING, _LISTING_SHARE * self._listing_took):
                 self._look_round()

@@ -174,7 +174,7 @@ def open_stream(
     context: int,
     from_start: bool,
     every_frame: bool,
-    idle: float,
+    stop_after: float,
     pose: "Options | None" = None,
 ) -> Iterator[Frame]:
     """The frames of a source as they arrive; see `skelemo.inference.live.stream.live`.
@@ -190,7 +190,7 @@ def open_stream(
         if path.is_dir():
             _check_folder(path)
             follower = Follower(path, reader, context=context, from_start=from_start, every_frame=every_frame)
-            return follower.frames(idle)
+            return follower.frames(stop_after)
         if path.exists() or camera_device(str(source)):
             return read_video(str(source), pose, reader)
         raise InputError(

@@ -230,10 +230,10 @@ def live(
     clip: int = 0,
     from_start: bool = False,
     every_frame: bool = False,
-    idle: float = 0.0,
+    stop_after: float = 0.0,
     scale: str = "auto",
     body_model: str = "auto",
-    pose: "Options | None" = None,
+    pose: "str | Options | None" = None,
     problems: Problems | None = None,
 ) -> Iterator[LiveFrame]:
     """Predict for every frame of a stream as it arrives.
@@ -248,9 +248,9 @@ def live(
     clip : frames treated as a clip, for a model of whole clips.
     from_start : also read the files already in the folder.
     every_frame : predict for a frame even if a newer one is waiting.
-    idle : stop after so many seconds without a frame; 0 waits forever.
+    stop_after : stop after so many seconds without a frame; 0 waits forever.
     scale, body_model : as for ``skelemo ingest``.
-    pose : the program that finds the keypoints of a video or camera, `skelemo.pose.Options`.
+    pose : pose estimator for a video or camera: ``mediapipe``, ``openpose``, or `skelemo.pose.Options`.
     problems : counts unreadable frames.
 
     Raises
@@ -260,12 +260,21 @@ def live(
     ConfigError
         A model of whole clips without ``clip``, or an option out of range.
     """
+    from skelemo.pose.registry import Options
+
+    pose = Options(pose) if isinstance(pose, str) else pose
     ready: Any = model if hasattr(model, "shapes") else live_model(model, clip=clip)
     reader = FrameReader(stream_layout(ready.layout), body_model=body_model, scale=scale, size=size)
     engine = Live(ready, fps, min_seen, reader, problems=Problems() if problems is None else problems)
     context = max(shape.rows for shape in ready.shapes)
     stream = open_stream(
-        source, reader, context=context, from_start=from_start, every_frame=every_frame, idle=idle, pose=pose
+        source,
+        reader,
+        context=context,
+        from_start=from_start,
+        every_frame=every_frame,
+        stop_after=stop_after,
+        pose=pose,
     )
     return (found for frame in stream if (found := engine.feed(frame)) is not None)
 

@@ -20,7 +20,7 @@ from skelemo.data.mistakes import find_mistakes
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.scores import Scores, score
-from skelemo.inference.base import Text, paths_of
+from skelemo.inference.base import StrPath, paths_of
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.predictor import Model, load, model_folders
 from skelemo.inference.scoring.grouping import groups_by, score_by
@@ -38,14 +38,14 @@ EVALUATION = "evaluation"
 
 
 def evaluate(
-    runs: Text | Iterable[Text],
-    cache: Text,
-    out: Text,
+    runs: StrPath | Iterable[StrPath],
+    cache: StrPath,
+    out: StrPath,
     *,
     names: Mapping[str, str] | None = None,
     by: str | Iterable[str] = (),
-    table: Text | None = None,
-    corrections: Text | None = None,
+    table: StrPath | None = None,
+    corrections: StrPath | None = None,
     allow_overlap: bool = False,
     mistakes: int | None = None,
     device: str = "auto",
@@ -218,7 +218,7 @@ def _facts(runs: Sequence[Path], notes: Sequence[str], seconds: float) -> dict[s
     return {"runs": named, "notes": list(notes), "seconds": round(seconds, 1)}
 
 
-def _config(runs: Sequence[Path], cache: Text, heads: Sequence[Head]) -> dict[str, Any]:
+def _config(runs: Sequence[Path], cache: StrPath, heads: Sequence[Head]) -> dict[str, Any]:
     """Settings of the run, or those shared by several runs."""
     found = []
     for run in runs:
