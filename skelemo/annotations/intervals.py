@@ -58,7 +58,7 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
     labels = {}
     for name, values in framed.labels.items():
         given = np.flatnonzero(_known(values))
-        row = _covering(framed[given], values[given].reshape(len(given), -1), pieces, where)
+        row = _covering(framed[given], values.reshape(len(values), -1)[given], pieces, where)
         labels[name] = unlabeled_like(values, len(pieces))
         labels[name][row >= 0] = values[given[row[row >= 0]]]
     return pieces, edges[1:][covered[:-1]] - 1, labels
@@ -71,11 +71,11 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str) -> np.ndarray:
     """The label of a whole video, which may be repeated in several rows."""
-    given, lines = values[known], line[known]
-    differs = (given != given[:1]).reshape(len(given), -1).any(1)
+    given, lines = values.reshape(len(values), -1)[known], line[known]
+    differs = (given != given[:1]).any(1)
     if differs.any():
         raise InputError(f"{where}: lines {lines[0]} and {lines[differs.argmax()]} label this video differently")
-    return given[:1] if len(given) else values[:1]
+    return values[known][:1] if len(given) else values[:1]
 
 
 def _covering(intervals: Intervals, values: np.ndarray, frames: np.ndarray, where: str) -> np.ndarray:

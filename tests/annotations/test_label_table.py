@@ -85,6 +85,15 @@ def test_random_intervals_agree_with_filling_frames_one_by_one(tmp_path: Path) -
     assert outcomes == {True, False}
 
 
+@pytest.mark.parametrize("times", [("0,4", "5,9"), (",", ",")])
+def test_a_video_may_lack_the_labels_of_a_head_in_all_its_rows(tmp_path: Path, times: tuple[str, str]) -> None:
+    rows = [f"{video},{span},happy,{pain}\n" for video, pain in (("a", 2), ("b", "")) for span in times]
+    annotations = read(tmp_path, "video,start,end,label,pain[0:10]\n" + "".join(rows))
+    pain = [item.at(np.array([3]))["pain"].tolist() for item in annotations.items]
+    np.testing.assert_array_equal(pain, [[[2.0]], [[np.nan]]])
+    assert [item.at(np.array([3]))["expression"].tolist() for item in annotations.items] == [[0], [0]]
+
+
 def test_people_of_a_video_have_separate_labels(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,person,label\nv,Left,happy\nv,right,sad\nv,02,fear\n")
     assert [(item.video, item.person) for item in annotations.items] == [("v", "left"), ("v", "right"), ("v", "2")]
