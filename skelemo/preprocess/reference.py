@@ -196,7 +196,7 @@ def _origin(places: _Places, part: Part, clips: Clips, seen: Tensor, unit: Tenso
             continue
         some, rows = _of(clips, unknown)
         anchor = _mean_seen(places.points[rows]) if place_ is None else places[place_][:, rows]
-        found = found.index_copy(1, rows, _completed(found[:, rows], anchor, offset[:, rows], some))
+        found[:, rows] = _completed(found[:, rows], anchor, offset[:, rows], some)
     return found
 
 
@@ -227,9 +227,12 @@ def _eager() -> bool:
     return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
-def _of(clips: Clips, unknown: Tensor) -> tuple[Clips, Tensor]:
+def _of(clips: Clips, unknown: Tensor) -> tuple[Clips, Tensor | slice]:
     """The clips with an unknown frame, and the rows of all their frames."""
-    rows = clips.touched(unknown).nonzero()[:, 0]
+    touched = clips.touched(unknown)
+    if touched.all():
+        return clips, slice(None)
+    rows = touched.nonzero()[:, 0]
     return clips.rows(rows), rows
 
 
