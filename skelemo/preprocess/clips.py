@@ -65,17 +65,21 @@ class Clips:
         run, length = self._runs
         if len(length) == len(values):
             return values
-        ordered = values.numpy(force=True).copy()
-        first = (length.cumsum(0) - length).numpy(force=True)
-        count = np.add.reduceat(~np.isnan(ordered), first, dtype=np.int64)
-        low, high = (count - 1).clip(0) // 2, count // 2
-        for start, size, *middle in np.stack([first, length.numpy(force=True), low, high], 1).tolist():
-            clip = ordered[start : start + size]  # NaN are put last
-            clip.sort() if size < _LONG else clip.partition(middle)
-        medians = (ordered[first + low] + ordered[first + high]) / 2
+        medians = _medians(values.numpy(force=True), length.numpy(force=True))
         return torch.from_numpy(medians).to(values.device)[run]
 
     @cached_property
     def _runs(self) -> tuple[Tensor, Tensor]:
         """Index ``[N]`` of each frame's clip, and number of frames of each clip."""
         return torch.unique_consecutive(self.sequence, return_inverse=True, return_counts=True)[1:]
+
+
+def _medians(values: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Median without NaN of each run of values with these lengths; NaN if all are NaN."""
+    ordered, first = values.copy(), length.cumsum() - length
+    count = np.add.reduceat(~np.isnan(values), first, dtype=np.int64)
+    low, high = (count - 1).clip(0) // 2, count // 2
+    for start, size, *middle in np.stack([first, length, low, high], 1).tolist():
+        run = ordered[start : start + size]  # NaN are put last
+        run.sort() if size < _LONG else run.partition(middle)
+    return (ordered[first + low] + ordered[first + high]) / 2
