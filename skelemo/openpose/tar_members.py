@@ -118,7 +118,7 @@ def _read_extension(stream: Stream, kind: bytes, size: int, offset: int) -> dict
         digits = data.partition(b" ")[0]
         length = int(digits) if digits.isdigit() and len(digits) < 10 else 0
         key, equals, value = data[len(digits) + 1 : length - 1].partition(b"=")
-        if not equals:
+        if not (length and equals):
             raise TarError(f"is damaged at byte {offset:,}")
         fields[b"sparse" if key.startswith(b"GNU.sparse") else key] = value
         data = data[length:]

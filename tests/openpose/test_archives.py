@@ -481,6 +481,15 @@ def test_the_size_of_a_tar_member_may_be_in_an_extension_only(tmp_path: Path) ->
     assert read_people(one, BODY).keypoints[:, 0, 0].tolist() == [5, 6]
 
 
+def test_a_field_of_an_extension_without_a_length_is_damage(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as packed:
+        add(packed, name(0), body(5), pax_headers={"comment": "a"})
+    content = (tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(content.replace(b"13 comment=a", b"x3 comment=a"))
+    with pytest.raises(InputError, match="is damaged at byte 0"):
+        search(tmp_path)
+
+
 def test_a_tar_member_of_an_unknown_type_is_passed_over_with_its_bytes(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as packed:
         add(packed, "vendor", b"x" * 600, type=b"A")
