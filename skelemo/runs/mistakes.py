@@ -81,7 +81,7 @@ def worst_windows(table: pd.DataFrame, head: Head, most: int) -> np.ndarray:
 
 def write_mistakes(folder: Path, mistakes: Sequence[Mistake]) -> None:
     """Write the file, unless there are no mistakes."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if not mistakes:
         return
@@ -91,7 +91,7 @@ def write_mistakes(folder: Path, mistakes: Sequence[Mistake]) -> None:
         arrays[f"numbers_{place}"] = np.ascontiguousarray(one.numbers, np.int32)
     facts = [{name: getattr(one, name) for name in _FACTS} | {"layout": one.layout.name} for one in mistakes]
     with finished(folder / FILE) as temporary:
-        save_file(arrays, str(temporary), {"clips": json.dumps(facts)})
+        temporary.write_bytes(save(arrays, {"clips": json.dumps(facts)}))
 
 
 def read_mistakes(folder: Path) -> tuple[Mistake, ...]:

@@ -58,11 +58,12 @@ class ModelFile:
 
 def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -> None:
     """Write the weights, then ``model.json``, which marks the model as complete."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     with finished(folder / WEIGHTS) as partial:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, partial)
+        # Unlike save_file, whose files only their owner may read.
+        partial.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
         digest = _sha256(partial)
     heads = [head.to_json() for head in model.heads]
     facts = {"format": FORMAT, "skelemo": skelemo.__version__, **vars(model), "heads": heads, "weights_sha256": digest}

@@ -81,8 +81,8 @@ def read_predictions(path: Path, heads: Sequence[Head]) -> pd.DataFrame:
     import pyarrow
 
     try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        frame = pd.read_parquet(path, page_checksum_verification=True)
+    except (OSError, ValueError, LookupError, pyarrow.ArrowException) as error:
         raise InputError(f"{path} is damaged: {one_line(error)}") from error
     _check(frame, heads, path)
     for name in frame.columns:
@@ -100,7 +100,8 @@ def write_predictions(path: Path, frame: pd.DataFrame, heads: Sequence[Head]) ->
     floats = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name].dtype) and name not in _WHOLE]
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished(path) as temporary:
-        frame.astype(dict.fromkeys(floats, np.float32)).to_parquet(temporary, index=False)
+        plain = frame.astype(dict.fromkeys(floats, np.float32))
+        plain.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def _check(frame: pd.DataFrame, heads: Sequence[Head], path: Path) -> None:

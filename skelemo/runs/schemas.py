@@ -225,6 +225,16 @@ class _Smoothing(TypedDict):
     smoothed: Number
 
 
+class _WindowFields(TypedDict):
+    """`skelemo.data.window_frames.Window`."""
+
+    length: Annotated[int, Field(ge=1, le=100_000)]
+    dilation: Annotated[int, Field(ge=1, le=1_000_000)]
+    target: Literal["last", "center"]
+    sampling: Literal["stride", "clip"]
+    clip_windows: NotRequired[Annotated[int, Field(ge=1, le=100)]]
+
+
 class Model(TypedDict):
     """``model.json``, see `skelemo.runs.model_file.ModelFile`."""
 
@@ -235,23 +245,13 @@ class Model(TypedDict):
     layout: str
     heads: list[dict[str, Any]]
     preparation: dict[str, Any]
-    window: dict[str, Any]
+    window: _WindowFields
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     weights_sha256: str
     smoothing: NotRequired[dict[Text, _Smoothing]]
     flip_average: NotRequired[bool]
     neutral_radius: NotRequired[Radius]
     pretext: NotRequired[bool]
-
-
-class _WindowFields(TypedDict):
-    """`skelemo.data.window_frames.Window`."""
-
-    length: Annotated[int, Field(ge=1, le=100_000)]
-    dilation: Annotated[int, Field(ge=1, le=1_000_000)]
-    target: Literal["last", "center"]
-    sampling: Literal["stride", "clip"]
-    clip_windows: NotRequired[Annotated[int, Field(ge=1, le=100)]]
 
 
 class _PreparationFields(TypedDict):

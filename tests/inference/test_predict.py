@@ -250,7 +250,7 @@ def test_weights_that_were_changed_are_refused(run, tmp_path):
         ({"layout": "body_26"}, "does not describe a model"),
         ({"settings": {"widht": 3}}, "does not describe a model"),
         ({"heads": [{"name": "x"}]}, "is not a head"),
-        ({"window": {"length": 3, "reach": 1}}, "does not describe a model"),
+        ({"window": {"length": "8"}}, r"window\.length: Input should be a valid integer, found '8'"),
         ({"preparation": {"smooth": -1}}, "does not describe a model"),
         ({"weights_sha256": "0"}, r"its SHA-256 differs from model\.json"),
     ],

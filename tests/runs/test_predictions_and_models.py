@@ -50,6 +50,15 @@ def test_labels_and_outputs_of_every_kind_come_back_from_the_file(tmp_path: Path
         np.testing.assert_array_equal(outputs_of(back, head), outputs[head.name])
 
 
+def test_a_flipped_bit_in_the_predictions_is_found(tmp_path: Path) -> None:
+    file = write_run(tmp_path / "run", heads=["va"], **SIZE) / "predictions.parquet"
+    data = bytearray(file.read_bytes())
+    data[data.index(np.float32(read_predictions(file, [VA])["va_valence_predicted"][0]).tobytes())] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"predictions\.parquet is damaged"):
+        read_predictions(file, [VA])
+
+
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     runs = [read_run(write_run(tmp_path / place, heads=["va"], **SIZE)) for place in ("x/a/run", "x/b/run", "c")]
     assert distinct_names(runs) == ["a/run", "b/run", "c"]
@@ -57,7 +66,8 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> Non
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    made = ModelFile("ann", {"width": 8}, "face_70", (MOOD, VA), {"reference": "clip"}, {"length": 1}, pretext=True)
+    window = {"length": 1, "dilation": 1, "target": "last", "sampling": "stride"}
+    made = ModelFile("ann", {"width": 8}, "face_70", (MOOD, VA), {"reference": "clip"}, window, pretext=True)
     write_model(tmp_path / "run", made, {"layer.weight": ones(2, 3)})
     return tmp_path / "run"
 
@@ -70,6 +80,10 @@ def test_a_model_is_read_as_it_was_written_with_what_was_chosen_later(model: Pat
     assert (found.smoothing, found.neutral_radius, found.flip_average, found.pretext) == (chosen, 0.25, False, True)
     assert state["layer.weight"].tolist() == [[1, 1, 1], [1, 1, 1]]
     assert found.weights_sha256 == hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_the_files_of_a_model_can_be_read_by_whoever_can_read_the_others(model: Path) -> None:
+    assert len({file.stat().st_mode for file in model.iterdir()}) == 1
 
 
 def test_weights_of_another_training_or_of_another_format_are_refused(model: Path) -> None:
