@@ -29,7 +29,7 @@ _NEUTRAL = READING.outputs.index("neutral")
 RADII = tuple(round(0.025 * step, 3) for step in range(33))
 
 
-def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float) -> NDArray[np.int64]:
+def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: ArrayLike) -> NDArray[np.int64]:
     """Index into `PROTOTYPES` of the nearest emotion, for valence and arousal ``[...]``; -1 for NaN.
 
     Indicative only: anger, fear and disgust are within 0.26 of one another in this plane (they differ in dominance),
@@ -37,12 +37,12 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float) -> ND
 
     Parameters
     ----------
-    radius : points within this distance of the origin are neutral, and no others.
+    radius : points within this distance of the origin are neutral, and no others; one for all or one each.
     """
     points = np.stack(np.broadcast_arrays(np.asarray(valence, np.float64), np.asarray(arousal, np.float64)), axis=-1)
     prototypes = np.array(list(PROTOTYPES.values()))  # [7, 2]
     distances = ((points[..., None, :] - prototypes) ** 2).sum(-1)  # [..., 7]
-    distances[..., _NEUTRAL] = np.where(distances[..., _NEUTRAL] <= radius**2, -1, np.inf)
+    distances[..., _NEUTRAL] = np.where(distances[..., _NEUTRAL] <= np.square(radius), -1, np.inf)
     found = np.where(np.isnan(distances), np.inf, distances).argmin(-1)
     return np.where(np.isnan(points).any(-1), -1, found)
 
@@ -52,7 +52,7 @@ def reads(heads: Sequence[Head]) -> bool:
     return VA in heads
 
 
-def with_reading(outputs: Mapping[str, np.ndarray], radius: float | None) -> dict[str, np.ndarray]:
+def with_reading(outputs: Mapping[str, np.ndarray], radius: ArrayLike | None) -> dict[str, np.ndarray]:
     """Outputs by head and, with a radius, those of `READING`: one-hot, NaN if unknown."""
     if radius is None or VA.name not in outputs:
         return dict(outputs)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skelemo.errors import ConfigError
 from skelemo.evaluation.bootstrap import FEWEST_GROUPS
+from skelemo.evaluation.circumplex import READING
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.runs.folder import Run, group_count
 from skelemo.skeleton import Part, layout
@@ -131,6 +132,12 @@ def pairs_basis(paired: "Paired") -> str:
     )
 
 
+def trained_heads(run: Run) -> tuple[Head, ...]:
+    """A run's heads without the emotions that valence and arousal are mapped to."""
+    mapped = run.config.get("neutral_radius") is not None
+    return tuple(head for head in run.heads if not (mapped and head == READING))
+
+
 def choice(run: Run) -> str:
     """How the checkpoint was selected."""
     if run.evaluation:
@@ -144,7 +151,7 @@ def choice(run: Run) -> str:
         return (
             "Last epoch's weights: there is no validation subset for model selection. The test subset was scored once."
         )
-    names = [titles(head)[main_metric(head)] for head in run.heads]
+    names = [titles(head)[main_metric(head)] for head in trained_heads(run)]
     score = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
     figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"
     test = "; the test subset was scored once" if run.subset == "test" else ", the subset shown here"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
+from skelemo.report.describe import trained_heads
 from skelemo.runs.folder import Run, shared, throughput_together
 from skelemo.runs.predictions import mean_predictions, truth_columns
 from skelemo.targets import Head
@@ -74,9 +75,9 @@ def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame,
 
 
 def _common_heads(runs: Sequence[Run]) -> list[Head]:
-    """Heads of all runs; classes may be in any order."""
-    names = [{head.name for head in run.heads} for run in runs]
-    heads = [head for head in runs[0].heads if all(head.name in known for known in names)]
+    """Heads of all runs; classes may be in any order. Emotions mapped from valence and arousal are not averaged."""
+    names = [{head.name for head in trained_heads(run)} for run in runs]
+    heads = [head for head in trained_heads(runs[0]) if all(head.name in known for known in names)]
     if not heads:
         raise InputError(f"no ensemble: the runs have no head in common ({_each(runs, [sorted(n) for n in names])})")
     for head in heads:

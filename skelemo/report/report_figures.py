@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from skelemo.evaluation.bootstrap import LabeledWindows
 from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.evaluation.rank_metrics import presence_error
 from skelemo.report import figures
-from skelemo.report.comparison import NO_OPTIMIZER, Comparison, Estimate, estimate_in, estimate_of
+from skelemo.report.comparison import NO_OPTIMIZER, Comparison, Estimate
 from skelemo.report.describe import chosen_epochs, figure_of_output, head_title
 from skelemo.report.importance import KEYPOINTS, drawings, importances
 from skelemo.report.regions import densities, error_map, has_plane, pairs
@@ -82,9 +83,8 @@ def _class_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterato
     yield ReportFigure(group, f"{stem}_confusion", caption, figures.confusion(scored["confusion"], head.outputs))
     caption = "F1, precision and recall of each class."
     yield ReportFigure(group, f"{stem}_classes", caption, figures.class_bars(scored["per_class"]))
-    truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
-    outputs, truth = outputs[truth >= 0], truth[truth >= 0]
-    error = scored.get("calibration", {}).get("value")
+    judged = LabeledWindows.of(run.windows, head, scored["unit"] == "clip")
+    truth, outputs, error = judged.truth, judged.outputs, scored.get("calibration", {}).get("value")
     caption = "Reliability: accuracy by predicted probability."
     caption += "" if error is None else f" Calibration error {error:.3f}."
     figure = figures.reliability(outputs.max(1), outputs.argmax(1) == truth, ("predictions", "correct"))
@@ -92,14 +92,14 @@ def _class_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterato
 
 
 def _flag_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[ReportFigure]:
-    bars = {}
-    for flag, found in run.shown[head.name]["per_flag"].items():
-        one = estimate_in(run.shown[head.name], figure_of_output(head, "f1", flag))
-        bars[flag] = found | ({"f1_low": one.low, "f1_high": one.high} if one else {})
+    scored, bars = run.shown[head.name], {}
+    for flag, found in scored["per_flag"].items():
+        one = scored[figure_of_output(head, "f1", flag)]
+        bars[flag] = found | {"f1_low": one["low"], "f1_high": one["high"]}
     yield ReportFigure(head.name, f"{stem}_flags", "F1 of each flag.", figures.class_bars(bars))
-    truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
-    known = ~np.isnan(truth)
-    outputs, present = outputs[known], truth[known] > 0.5
+    judged = LabeledWindows.of(run.windows, head, scored["unit"] == "clip")
+    known = ~np.isnan(judged.truth)
+    outputs, present = judged.outputs[known], judged.truth[known] > 0.5
     error = presence_error(outputs, present)
     caption = f"Reliability: frequency by predicted probability, over all flags. Calibration error {error:.3f}."
     figure = figures.reliability(outputs, present, ("flags", "present"))
@@ -107,14 +107,16 @@ def _flag_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator
 
 
 def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> Iterator[ReportFigure]:
-    truth, predicted = truth_of(run.windows, head), outputs_of(run.windows, head)
+    scored = run.shown[head.name]
+    judged = LabeledWindows.of(run.windows, head, scored["unit"] == "clip")
     for index, name in enumerate(head.outputs[:_MOST_OUTPUTS]):
-        known = ~np.isnan(truth[:, index])
+        known = ~np.isnan(judged.truth[:, index])
         if known.any():
-            estimate = estimate_of(run, head.name, figure_of_output(head, "ccc", name))
-            ccc = f" CCC {estimate.value:.3f}." if estimate else ""
-            caption = f"True against predicted {name}, {count(int(known.sum()), 'window')}.{ccc}"
-            figure = figures.agreement(truth[known, index], predicted[known, index], name, head.low, head.high)
+            value = scored.get(figure_of_output(head, "ccc", name), {}).get("value")
+            ccc = "" if value is None else f" CCC {value:.3f}."
+            caption = f"True against predicted {name}, {count(int(known.sum()), scored['unit'])}.{ccc}"
+            pair = judged.truth[known, index], judged.outputs[known, index]
+            figure = figures.agreement(*pair, name, head.low, head.high)
             yield ReportFigure(f"{head.name} agreement", f"{stem}_{name}", caption, figure)
     if has_plane(head) and len((both := pairs(run, head))[0]):
         group, names = f"{head.name} plane", " and ".join(head.outputs)
@@ -122,6 +124,7 @@ def _value_figures(run: Run, head: Head, stem: str, videos: Sequence[str]) -> It
         yield ReportFigure(group, f"{stem}_plane", caption, densities(*both, head))
         caption = "Error by region of the true values, for regions with at least ten windows: mean size and direction."
         yield ReportFigure(group, f"{stem}_plane_errors", caption, error_map(*both, head))
+    truth, predicted = truth_of(run.windows, head), outputs_of(run.windows, head)
     labeled = ~np.isnan(truth).all(1)
     series = {
         f"{kind} {name}": values[labeled, index]

@@ -21,16 +21,17 @@ from skelemo.data.pretext import PRETEXT
 from skelemo.data.splits import SUBSETS, Fold, Split
 from skelemo.data.windows import labeled_as_clips
 from skelemo.errors import ConfigError, InputError
-from skelemo.evaluation.circumplex import READING, labeled_emotions
+from skelemo.evaluation.circumplex import READING, labeled_emotions, with_reading
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.scoring.grouping import groups_by, score_by
 from skelemo.runs.folder import CHOICES, read_json, training_folders, write_json
 from skelemo.runs.importance import mean_importance, read_importance, write_importance
 from skelemo.runs.mistakes import write_mistakes
-from skelemo.runs.model_file import has_model
+from skelemo.runs.model_file import FACTS, has_model
 from skelemo.runs.predictions import SUBSETS as SCORED_SUBSETS
-from skelemo.runs.predictions import mean_predictions, write_predictions
+from skelemo.runs.predictions import mean_predictions, output_table, outputs_of, write_predictions
+from skelemo.targets import VA
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import measure_throughput, run_fold
@@ -159,7 +160,7 @@ def _by_seed(
 def _scores(job: Job, corpus: Corpus, cache: Cache, by_seed: Mapping[int, pd.DataFrame], out: Path) -> Scores:
     """Score the mean prediction of the seeds; writes predictions and mistakes."""
     heads = job.all_heads
-    predictions = mean_predictions([*by_seed.values()], heads) if len(by_seed) > 1 else next(iter(by_seed.values()))
+    predictions = _mean_of_seeds([*by_seed.values()], job, out) if len(by_seed) > 1 else next(iter(by_seed.values()))
     write_predictions(out / "predictions.parquet", predictions, heads)
     clips = [head.name for head in job.heads if labeled_as_clips(corpus, head)]
     emotions = labeled_emotions(corpus.heads) if heads != job.heads else None
@@ -174,6 +175,17 @@ def _scores(job: Job, corpus: Corpus, cache: Cache, by_seed: Mapping[int, pd.Dat
         _score_groups(scores, rows, job, cache, clips, subset)
         write_mistakes(out, find_mistakes(corpus, rows, heads, job.config.mistakes))
     return scores
+
+
+def _mean_of_seeds(tables: Sequence[pd.DataFrame], job: Job, out: Path) -> pd.DataFrame:
+    """Mean predictions of the seeds; emotions are mapped from the mean values, as the saved models predict."""
+    found = mean_predictions(tables, job.heads)
+    if READING not in job.all_heads:
+        return found
+    radii = np.array([read_json(folder / FACTS)["neutral_radius"] for folder in training_folders(out)])  # by seed, fold
+    radius = radii.reshape(len(tables), -1).mean(0)[found["fold"] - 1]
+    outputs = with_reading({VA.name: outputs_of(found, VA)}, radius)[READING.name]
+    return found.assign(**{READING.name: tables[0][READING.name]}, **output_table(READING, outputs))
 
 
 def _reconstruction(out: Path) -> Scores:

@@ -119,6 +119,18 @@ def test_a_run_of_values_answers_with_emotions_where_it_is_asked_to(run, tmp_pat
     pd.testing.assert_series_equal(skelemo.predict(tmp_path / "model.onnx", cache)["emotion"], table["emotion"])
 
 
+def test_several_seeds_answer_with_the_emotion_of_their_mean_values(run, tmp_path):
+    learned = {"arch": "ann", "epochs": 2, "seeds": 2, "split": "kfold:2", "neutral_radius": "auto", "width": 8}
+    train(load_config(None, run[2] | learned | {"importance": 0, "batch_size": 16}), tmp_path / "run")
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    files = [[tmp_path / "run" / f"seed_{seed}" / f"fold_{fold}" for seed in (0, 1)] for fold in (1, 2)]
+    radii = [[json.loads((file / "model.json").read_text())["neutral_radius"] for file in fold] for fold in files]
+    radius = np.mean(radii, 1)[table["fold"] - 1]
+    read = nearest_emotion(table["va_valence_predicted"], table["va_arousal_predicted"], radius)
+    assert len(set(read)) > 1
+    assert table["emotion_predicted"].tolist() == np.array(READING.outputs)[read].tolist()
+
+
 def test_labels_of_emotions_are_looked_for_once_in_all_folds(run, tmp_path, monkeypatch):
     searches = []
     find = predicting.find_targets

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.metrics as reference
 
+from skelemo.evaluation.circumplex import READING
 from skelemo.report.comparison import compare, differing_settings, estimate_in, shared_settings
 from skelemo.report.describe import choice, chosen_epochs, split_name, subset_sizes
 from skelemo.report.ensemble import fuse
@@ -137,6 +139,9 @@ def test_a_choice_of_the_checkpoint_is_described_as_it_was_made(run: Make) -> No
     assert choice(run(heads=["va"], subsets=["validation"])).endswith(
         "on the validation subset, the subset shown here."
     )
+    mapped = run(settings={"neutral_radius": 0.2})
+    heads = [*mapped.environment["heads"], READING.to_json()]
+    assert choice(replace(mapped, environment={**mapped.environment, "heads": heads})) == choice(run())
     fitted = run(settings={"fit_windows": 20_000})
     fitted.metrics.drop(fitted.metrics.index, inplace=True)
     assert choice(fitted) == "Not trained iteratively; fitted on at most 20,000 windows."

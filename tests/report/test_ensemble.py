@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from skelemo.errors import InputError
+from skelemo.evaluation.circumplex import READING
 from skelemo.report.ensemble import fuse
 from skelemo.runs.folder import Run, read_run
-from skelemo.runs.predictions import write_predictions
+from skelemo.runs.predictions import output_table, write_predictions
 
 RunFolder = Callable[..., Path]
 SMALL = {"subjects": 4, "videos": 2, "frames": 5}
@@ -74,6 +75,20 @@ def test_only_heads_that_all_runs_have_are_fused(pair: list[Run], tmp_path: Path
     assert [head.name for head in fuse([pair[0], one]).heads] == ["va"]
     with pytest.raises(InputError, match=r"no head in common \(va: va; expression: expression\)"):
         fuse([one, other])
+
+
+def test_emotions_mapped_from_values_are_not_averaged(pair: list[Run]) -> None:
+    columns = output_table(READING, np.eye(7)[np.zeros(len(pair[0].predictions), int)]) | {"emotion": "anger"}
+    mapped = [
+        replace(
+            run,
+            predictions=run.predictions.assign(**columns),
+            config={**run.config, "neutral_radius": 0.2},
+            environment={**run.environment, "heads": [*run.environment["heads"], READING.to_json()]},
+        )
+        for run in pair
+    ]
+    assert [head.name for head in fuse(mapped).heads] == ["expression", "va"]
 
 
 def test_classes_in_another_order_are_fused_by_name(pair: list[Run]) -> None:

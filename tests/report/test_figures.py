@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
+from skelemo.evaluation.scores import score
 from skelemo.report import figures
 from skelemo.report.comparison import Estimate
 from skelemo.report.report_figures import _bounds, run_figures
@@ -150,6 +153,20 @@ def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder:
     assert stems() == [*everything, *CURVES]
     assert stems(heads=["expression"]) == [*everything[:3], *CURVES]
     assert stems(heads=["va"], frames=1) == [*everything[3:7], *CURVES]  # stills
+
+
+def test_figures_show_what_their_captions_score(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    """Clips where clips are scored, and the mean predictions of several seeds, not the mean of their scores."""
+    run = read_run(run_folder(tmp_path / "run", subjects=3, videos=4))
+    scores = score(run.predictions, run.heads, clips=["expression", "va"], resamples=1)
+    scores["test"]["va"] |= {"seed_mean": {"ccc_valence": {"mean": 0.111, "sd": 0.1}}, "seeds": {"0": {}, "1": {}}}
+    drawn = {figure.stem: figure for figure in run_figures(replace(run, scores=scores), "r")}
+    ccc = scores["test"]["va"]["ccc_valence"]["value"]
+    assert drawn["r_va_valence"].caption == f"True against predicted valence, 12 clips. CCC {ccc:.3f}."
+    assert len(drawn["r_va_valence"].figure.axes[0].lines[0].get_xdata()) == 12
+    (steps,) = [one for one in drawn["r_expression_reliability"].figure.axes[0].patches if isinstance(one, StepPatch)]
+    clips = steps.get_data().values * 12
+    np.testing.assert_allclose(clips, clips.round())
 
 
 def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
