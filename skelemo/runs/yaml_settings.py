@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         why = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
         raise ValueError(f"not a readable YAML file ({why})") from None
     content = {} if content is None else content
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+    if not isinstance(content, dict):
         raise ValueError("expected a mapping of settings, e.g. 'lr: 0.001'")
     if wrong := limit_error(content):
         raise ValueError(wrong)
@@ -68,6 +68,8 @@ def limit_error(value: Any, depth: int = 0) -> str:
     if isinstance(value, dict | list):
         if depth == MOST_DEPTH:
             return f"nested more than {MOST_DEPTH} deep"
+        if isinstance(value, dict) and (odd := [key for key in value if not isinstance(key, str)]):
+            return f"{odd[0]!r:.40} where the name of a setting is expected, e.g. 'lr: 0.001'"
         items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
         return next((wrong for item in items if (wrong := limit_error(item, depth + 1))), "")
     if isinstance(value, str):

@@ -118,6 +118,7 @@ def test_weights_of_another_training_or_of_another_format_are_refused(model: Pat
         ("x: .nan", "the number nan is out of bounds"),
         ("x: 2026-01-01", "is neither text, number nor list"),
         ("- 1", "expected a mapping of settings"),
+        ("x: {lr: 1, 2}", "2 where the name of a setting is expected"),
         ("x: !!python/object:os.system {}", "not a readable YAML file"),
     ],
 )
