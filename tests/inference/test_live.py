@@ -207,7 +207,7 @@ def test_crossings_cost_live_predictions_an_identity_now_and_then(trained):
         engine = Live(TorchModel(trained("ann")))
         owner, names = {}, set()
         for number, (a, b) in enumerate(zip(crowd.start[:-1], crowd.start[1:], strict=True)):
-            answer = engine.feed(Frame(number, crowd.keypoints[a:b].copy(), "crowd"))
+            (answer,) = engine.feed(Frame(number, crowd.keypoints[a:b].copy(), "crowd"))
             for one in answer.people:
                 row = next((r for r in range(a, b) if np.array_equal(crowd.keypoints[r], one.keypoints)), None)
                 if row is not None:

@@ -103,7 +103,7 @@ BOTH = {"mood": np.array([0.25, 0.75]), "pain": np.array([4.0])}
 
 def fed(model, *frames, **options):
     live = Live(model, reader=FrameReader(model.layout), **options)
-    return [live.feed(frame) for frame in frames]
+    return [found for frame in frames for found in live.feed(frame)]
 
 
 def a_frame(number: int, confidence: float = 0.9, **facts) -> Frame:
@@ -145,14 +145,18 @@ def test_time_comes_from_the_source_else_the_frame_rate_else_the_clock():
 def test_a_prediction_for_the_middle_of_a_window_has_number_and_time_of_its_frame():
     frames = [a_frame(number) for number in range(0, 20, 2)]  # every second frame of a video
     found = fed(Given(BOTH, ahead=3), *frames, fps=10.0)
-    assert found[:3] == [None] * 3
-    assert [(one.number, one.time) for one in found[3:]] == [(n, n / 10) for n in range(0, 14, 2)]
+    assert [(one.number, one.time) for one in found] == [(n, n / 10) for n in range(0, 14, 2)]
+
+
+def test_a_missing_frame_costs_no_other_frame_its_prediction():
+    found = fed(Given(BOTH, ahead=3), *[a_frame(number) for number in (0, 1, 2, 3, 4, 5, 9, 10, 12)])
+    assert [one.number for one in found] == [0, 1, 2, 3, 4, 5, 9]
 
 
 def test_a_late_frame_has_no_prediction_and_a_lower_number_begins_anew():
     frames = [a_frame(5), a_frame(6, late=True), a_frame(7), a_frame(2), a_frame(3)]
     found = fed(Given(BOTH, ahead=1), *frames)
-    assert [one and one.number for one in found] == [None, None, 6, None, 2]
+    assert [one.number for one in found] == [6, 2]
 
 
 def test_a_short_recording_is_padded_with_missing_frames_for_an_exported_model():

@@ -124,17 +124,17 @@ class Live:
         self._lag = max(shape.ahead for shape in self.model.shapes)
         self._steps: deque[int] = deque(maxlen=_STEPS)
         self._times: deque[tuple[int, float]] = deque(maxlen=1 + 2 * self._lag)
-        self._video, self._number, self._began = "", -1, 0.0
+        self._video, self._number, self._done, self._began = "", -1, -1, 0.0
         self._columns = self.reader.layout.columns(self.model.layout.slices)
 
     def __len__(self) -> int:
         """Number of people currently tracked."""
         return len(self._histories)
 
-    def feed(self, frame: Frame) -> LiveFrame | None:
-        """Process the next frame; returns its predictions, or None if a newer frame is waiting.
+    def feed(self, frame: Frame) -> list[LiveFrame]:
+        """Process the next frame; returns its predictions, or nothing if a newer frame is waiting.
 
-        A model whose target is the middle of its window predicts for an earlier frame.
+        A model whose target is the middle of its window predicts for an earlier frame, after a gap for several.
         """
         if frame.problem:
             self.problems.add(frame.problem)
@@ -146,14 +146,18 @@ class Live:
         self._times.append((frame.number, self._time(frame)))
         points = np.zeros((0, len(self.reader.layout), 3), np.float32) if frame.people is None else frame.people
         self._follow(points, frame.number)
-        return None if frame.late else self._predict(frame)
+        step = max(1.0, float(sorted(self._steps)[len(self._steps) // 2])) if self._steps else 1.0
+        newest = frame.number - round(self._lag * step)
+        due = [one for one in self._times if self._done < one[0] <= newest]
+        self._done = max(self._done, newest)
+        return [] if frame.late else [self._predict(frame, *one, step) for one in due]
 
     def _restart(self, video: str) -> None:
         self.tracker.restart()
         self._histories.clear()
         self._steps.clear()
         self._times.clear()
-        self._video, self._number = video, -1
+        self._video, self._number, self._done = video, -1, -1
 
     def _time(self, frame: Frame) -> float:
         if frame.time is not None:
@@ -179,12 +183,7 @@ class Live:
         for index, name in enumerate(seen if measured else ()):
             self._histories[name].measure([None if one is None else one[index] for one in measured])
 
-    def _predict(self, frame: Frame) -> LiveFrame | None:
-        step = max(1.0, float(sorted(self._steps)[len(self._steps) // 2])) if self._steps else 1.0
-        target = frame.number - round(self._lag * step)
-        time_of = next((seconds for number, seconds in self._times if number == target), None)
-        if time_of is None:
-            return None
+    def _predict(self, frame: Frame, target: int, time_of: float, step: float) -> LiveFrame:
         names, rows = [], []
         for name, history in self._histories.items():
             if (row := history.row(target)) >= 0:
@@ -276,7 +275,7 @@ def live(
         stop_after=stop_after,
         pose=pose,
     )
-    return (found for frame in stream if (found := engine.feed(frame)) is not None)
+    return (found for frame in stream for found in engine.feed(frame))
 
 
 def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> "LiveModel":
