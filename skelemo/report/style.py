@@ -25,6 +25,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike
 
+from skelemo.atomic import finished
+
 FORMATS = ("pdf", "svg", "png")
 
 INK, MUTED, RULE, PAPER = "#1b1f24", "#667080", "#d9dde3", "#fffffe"
@@ -168,7 +170,8 @@ def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:
             FigureCanvasPdf(figure).print_pdf(buffer, metadata={"CreationDate": None})
         else:
             figure.savefig(buffer, format=kind, dpi=300, facecolor="white")
-        path.write_bytes(buffer.getvalue())
+        with finished(path) as partial:
+            partial.write_bytes(buffer.getvalue())
         written.append(path)
     return written
 

@@ -3,11 +3,14 @@
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from skelemo.atomic import finished
 from skelemo.errors import InputError
@@ -122,6 +125,16 @@ class Checkpoints(Checkpoint):
         trainer.should_stop = trainer.should_stop or (
             0 < self.patience <= self.waited and waited >= self.patience_steps
         )
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints where they belong; Lightning's own first writes a copy to the system's temporary folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        content = BytesIO()
+        torch.save(checkpoint, content)  # to the file itself, a full disk would be a RuntimeError
+        Path(path).write_bytes(content.getbuffer())
 
 
 def _save(trainer: lightning.Trainer, path: Path, *, weights_only: bool) -> None:

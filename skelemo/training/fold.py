@@ -27,7 +27,7 @@ from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.training import predicting, processes
-from skelemo.training.callbacks import Checkpoints, History, Progress, restoring
+from skelemo.training.callbacks import CheckpointFiles, Checkpoints, History, Progress, restoring
 from skelemo.training.config import Config, unused
 from skelemo.training.initial import Start
 from skelemo.training.job import Job
@@ -137,6 +137,7 @@ class FoldTraining:
                 **_options(job),
                 max_epochs=config.training_epochs(steps),
                 callbacks=[history, progress, *job.callbacks, kept],
+                plugins=CheckpointFiles(),
                 limit_val_batches=1.0 if chooses else 0,
             )
             task = self._task(network, config, first)

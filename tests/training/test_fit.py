@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,6 +45,12 @@ def test_a_run_folder_is_complete_and_only_checkpoints_are_pickled(config, tmp_p
         "sadness",
         "neutral",
     ]
+
+
+def test_checkpoints_do_not_pass_through_the_systems_temporary_folder(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    train(config(epochs=1), tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").stat().st_size > 0
 
 
 @pytest.mark.parametrize("head", ["expression", "va", "both"])
