@@ -248,6 +248,6 @@ def _member(folder: Path, allow: Collection[str]) -> Member:
             raise ConfigError(f"preparation.standard has {len(preparation.standard)} points")
     except (SkelemoError, TypeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{where} does not describe a model of this version of skelemo: {reason}") from None
+        raise InputError(f"{where} cannot be loaded: {reason}") from None
     digest = hashlib.sha256(where.read_bytes()).hexdigest()
     return Member(file, network.eval(), layout(file.layout), preparation, window, digest)
