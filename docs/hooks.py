@@ -11,36 +11,29 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def settings() -> str:
     """Every setting of a training, from the configuration itself."""
-    from skelemo.training.config import Config
+    from skelemo.cli.tables import setting_rows
 
     rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, field in Config.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        rows.append(f"| `{name}` | `{_yaml(default)}` | {_cell(field.description)} |")
-    return "\n".join(rows)
+    return "\n".join(
+        [*rows, *(f"| `{name}` | `{default}` | {_cell(meaning)} |" for name, default, meaning in setting_rows())]
+    )
 
 
 def architectures() -> str:
     """Every architecture, what it sees and its settings."""
+    from skelemo.cli.tables import in_yaml
     from skelemo.models.registry import entry, list_models
 
-    rows = ["| architecture | sees | settings |", "|---|---|---|"]
-    for name in list_models():
+    rows = ["| architecture | sees | settings and defaults |", "|---|---|---|"]
+    for name in [*list_models(), *list_models(fitted=True)]:
         chosen = entry(name)
-        given = " ".join(f"`{setting}={_yaml(value)}`" for setting, value in chosen.settings.items())
+        given = " ".join(f"`{setting}={in_yaml(value)}`" for setting, value in chosen.settings.items())
         rows.append(f"| `{name}` | {_cell(chosen.facts.sees)} | {given} |")
     return "\n".join(rows)
 
 
-def _yaml(value: Any) -> str:
-    text = {None: "null", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else None
-    if text is None:
-        text = "[" + ", ".join(map(_yaml, value)) + "]" if isinstance(value, tuple | list) else str(value)
-    return text
-
-
-def _cell(text: str | None) -> str:
-    return (text or "").replace("|", "\\|").replace("\n", " ")
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 TABLES = {"settings": settings, "architectures": architectures}

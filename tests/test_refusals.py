@@ -93,7 +93,7 @@ def test_a_damaged_line_of_corrections_is_named(tmp_path, change, said):
     file.write_text(f"{title}\n{change(line)}\n")
     with pytest.raises((ConfigError, InputError), match=said):
         read_corrections(file)
-    with pytest.raises(InputError, match=r"other\.csv: no such table of corrections"):
+    with pytest.raises(InputError, match=r"other\.csv: no such correction table"):
         read_corrections(tmp_path / "other.csv")
 
 

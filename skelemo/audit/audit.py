@@ -59,7 +59,7 @@ def audit(
     ----------
     runs : run folders whose out-of-fold predictions are compared with the labels; by default a quick baseline is
         cross-validated.
-    corrections : table of corrections to apply first.
+    corrections : correction table to apply first.
     most : maximum number of suspects of each kind.
     """
     corpus = load_corpus(cache, Preparation(reference="window"))  # keypoints as OpenPose wrote them

@@ -104,7 +104,7 @@ assert {field.name for field in fields(Correction)} == set(COLUMNS)
 
 @dataclass(frozen=True)
 class Corrections:
-    """A table of corrections in order of creation; later ones win."""
+    """A correction table in order of creation; later ones win."""
 
     path: Path
     rows: tuple[Correction, ...] = ()
@@ -140,7 +140,7 @@ def corrections_file(cache: Path) -> Path:
 
 
 def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
-    """Read a table of corrections.
+    """Read a correction table.
 
     Raises `InputError`: it is missing or invalid.
 
@@ -155,7 +155,7 @@ def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
     except FileNotFoundError:
         if missing_ok:
             return Corrections(path)
-        raise InputError(f"{path}: no such table of corrections; skelemo view creates it") from None
+        raise InputError(f"{path}: no such correction table; skelemo view creates it") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     return parse(content, path)
@@ -164,7 +164,7 @@ def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
 def parse(content: bytes, path: Path | str) -> Corrections:
     """Parse a table; ``path`` is for messages. Raises as `read_corrections`."""
     if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES >> 20} MB; expected a table of corrections")
+        raise InputError(f"{path}: more than {MAX_BYTES >> 20} MB; expected a correction table")
     try:
         lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         title = next(lines, [])

@@ -1,4 +1,4 @@
-"""The table of corrections of merged, extracted and transferred caches: a union by id."""
+"""The correction table of merged, extracted and transferred caches: a union by id."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

@@ -34,9 +34,9 @@ class Combined:
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
-    Tables of corrections are merged.
+    Correction tables are merged.
 
-    Raises `InputError`: a table of corrections is damaged, or two contradict each other; `CacheError`: layouts or
+    Raises `InputError`: a correction table is damaged, or two contradict each other; `CacheError`: layouts or
     heads differ, a sequence has different contents, a shard is damaged, or ``out`` is not empty; nothing is left
     behind.
     """
@@ -48,9 +48,9 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     """Write the sequences that match all filters (`skelemo.cache.select`) as a separate cache.
 
     Recordings with a matching sequence are kept; if only some of its sequences match, an ingest into the new cache
-    reads the recording again. The table of corrections is copied.
+    reads the recording again. The correction table is copied.
 
-    Raises `InputError`: the table of corrections is damaged; `ConfigError`: a filter is invalid; `CacheError`: no
+    Raises `InputError`: the correction table is damaged; `ConfigError`: a filter is invalid; `CacheError`: no
     sequence matches, a shard is damaged, or ``out`` is not empty; nothing is left behind.
     """
     cache = open_cache(source)

@@ -47,7 +47,7 @@ def pull(
     A damaged local shard is downloaded again. With ``only``, shards without a matching sequence are skipped, and only
     the matching sequences of the others are kept. Corrections are merged.
 
-    Raises `InputError`: the cache's table of corrections is damaged; `CacheError`: the index contradicts itself or the
+    Raises `InputError`: the cache's correction table is damaged; `CacheError`: the index contradicts itself or the
     cache (nothing was downloaded), shards are damaged, of another layout or contradict the cache (the others are kept),
     ``folder`` has other content, or the disk is too small; `RemoteError` or `ConfigError`: the URL cannot be reached or
     read, a driver is missing, or ``only`` is invalid or matches nothing.

@@ -50,7 +50,7 @@ def push(
     With ``only``, the matching sequences of a shard become a new shard. With ``replace``, remote shards with other
     content of a sequence are removed after the new ones have arrived. Corrections are merged.
 
-    Raises `InputError`: a local or remote table of corrections is damaged, or they contradict each other (nothing was
+    Raises `InputError`: a local or remote correction table is damaged, or they contradict each other (nothing was
     uploaded); `CacheError`: the cache or a shard is damaged, the remote cache has another layout or other heads, or
     sequences with other content that must not be replaced, or whose replacement would lose others; `RemoteError` or
     `ConfigError`: the URL cannot be reached or written, a driver is missing, or ``only`` is invalid.
@@ -166,7 +166,7 @@ class _Push:
                 raise CacheError(f"{line}, but removing that shard would lose {lost[0]!r}{more}: pull it first")
 
     def require_mergeable(self) -> None:
-        """Refuse a remote table of corrections that is damaged or contradicts this cache's."""
+        """Refuse a remote correction table that is damaged or contradicts this cache's."""
         try:
             remote = corrections_merge.read_remote(self.remote)
         except InputError as error:

@@ -17,11 +17,11 @@ from skelemo.cli.values import PATH, allow_option
               help="Quantize to 8-bit integers; requires the cache that the run was trained on.")  # fmt: skip
 @allow_option
 def command(run: Path, **options: Any) -> None:
-    """Export the model of RUN as a single file that takes raw keypoints in pixels, with a model card.
+    """Export the model of RUN as a single file.
 
-    The file includes preparation, drawing, the network and softmax; folds are averaged. It is only written if its
-    predictions match the run's. `skelemo predict` and `skelemo live` accept an ONNX file instead of a run,
-    without torch.
+    The file takes raw keypoints in pixels: it includes preparation, drawing, the network and softmax; folds are
+    averaged. It is only written, with a model card, if its predictions match the run's. `skelemo predict` and
+    `skelemo live` accept an ONNX file instead of a run, without torch.
 
     \b
     skelemo export runs/ann --cache cache/faces --out faces/ann.onnx

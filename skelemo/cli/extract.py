@@ -60,11 +60,11 @@ def finding(command: Callable[..., Any]) -> Callable[..., Any]:
 @finding
 @click.pass_context
 def command(ctx: click.Context, videos: tuple[Path, ...], out: Path, every: int, pose: "Options | None") -> None:
-    """Extract keypoints from VIDEOS (files or folders) and write them as OpenPose JSON.
+    """Extract keypoints from VIDEOS as OpenPose JSON.
 
-    mediapipe only needs pip: on first use, skelemo creates an environment for it. openpose runs your own OpenPose. A
-    video's folder appears once it is complete. It includes skelemo-video.json, from which ingest reads the image size
-    and frame rate. Finished videos are skipped. Exit code 1 if a video could not be used.
+    VIDEOS are files or folders. mediapipe only needs pip: on first use, skelemo creates an environment for it. openpose
+    runs your own OpenPose. A video's folder appears once it is complete. It includes skelemo-video.json, from which
+    ingest reads the image size and frame rate. Finished videos are skipped. Exit code 1 if a video could not be used.
 
     \b
     skelemo extract videos/ --with mediapipe --out openpose/

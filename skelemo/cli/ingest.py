@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     "--labels",
     type=TEXT,
     metavar="FORMAT[:PATH]",
-    help="table, list, folders, affwild2, dfew, ferv39k, mafw, or package.module:function; PATH defaults to SOURCE.",
+    help="table, list, folders, affwild2, dfew, dfew-votes, ferv39k, mafw, mafw-compound, or "
+    "package.module:function; PATH defaults to SOURCE.",
 )
 @label_options
 @click.option("--corrections", type=PATH, help="Correction table for labels and tracks, as written by skelemo view.")

@@ -71,11 +71,11 @@ def command(
     pose: "Options | None",
     **options: Any,
 ) -> None:
-    """Predict with RUNS while SOURCE is being recorded, using only past frames.
+    """Predict with RUNS while SOURCE is being recorded.
 
     SOURCE is a folder that OpenPose is writing to, - for standard input with one JSON frame per line, or, with a pose
     estimator (--with), a video, camera, or camera:1 for the second one. People are tracked from frame to frame and
-    dropped after they leave. Several runs are averaged. Stop with Ctrl-C.
+    dropped after they leave. Only past frames are used. Several runs are averaged. Stop with Ctrl-C.
 
     \b
     skelemo live runs/ann openpose/ --to websocket

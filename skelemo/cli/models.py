@@ -13,13 +13,15 @@ import click
     help="Also list their settings and defaults; change them with --set NAME=VALUE in training.",
 )
 def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None:
-    """List the architectures whose names match PATTERN, such as 'resnet*'.
+    """List all architectures, or those that match PATTERN.
+
+    PATTERN is a glob such as 'resnet*'.
 
     GFLOPs are 10⁹ operations per forward pass of one window; a multiply-add counts as two, and drawing is
     excluded. Baselines are listed last.
     """
     from skelemo.cli.screen import Screen, lines
-    from skelemo.cli.tables import table
+    from skelemo.cli.tables import in_yaml, table
     from skelemo.errors import unknown
     from skelemo.models.registry import entry, list_models
     from skelemo.skeleton import layout
@@ -38,7 +40,7 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
         )
         if settings:
             known = entry(name).settings.items()
-            shown.add_row("", "", "", lines(f"  {setting}={_value(default)}" for setting, default in known))
+            shown.add_row("", "", "", lines(f"  {setting}={in_yaml(default)}" for setting, default in known))
     console = Screen()
     if not console.is_terminal:
         console = Screen(width=120)  # a pipe has no width; long lines suit grep
@@ -55,7 +57,3 @@ def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
     except ConfigError:
         return "–", "–"
     return f"{parameters:,}", f"{operations / 1e9:.3g}"
-
-
-def _value(default: object) -> object:
-    return f"[{','.join(map(str, default))}]" if isinstance(default, tuple) else default

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @raw_option
 @click.option("--force", is_flag=True, help="Write to a non-empty folder.")
 def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Compare finished runs on a self-contained page, plus Markdown, CSV tables and figures.
+    """Compare finished runs on a self-contained page.
 
-    An existing report in --out is updated.
+    Also writes Markdown, CSV and LaTeX tables, and figures. An existing report in --out is updated.
 
     \b
     skelemo report runs/ann runs/resnet18 --out reports/first

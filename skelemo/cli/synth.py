@@ -10,17 +10,17 @@ from skelemo.cli.values import PATH, SEED
 
 @click.command("synth")
 @click.argument("out", type=PATH)
-@click.option("--form", default="affwild2", show_default=True, type=click.Choice(["affwild2", "dfew", "both"]),
-              help="Label format.")  # fmt: skip
+@click.option("--format", "form", default="affwild2", show_default=True,
+              type=click.Choice(["affwild2", "dfew", "both"]), help="Label format.")  # fmt: skip
 @click.option("--subjects", default=24, show_default=True, help="Number of different actors.")
 @click.option("--clips", default=2, show_default=True, help="Videos per actor (dfew: per emotion).")
 @click.option("--frames", default=600, show_default=True, help="Approximate frames per video (dfew: a tenth of it).")
 @click.option("--difficulty", default=0.5, show_default=True, help="From 0 (nearly separable) to 1 (hard).")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed gives the same files.")
 def command(out: Path, form: str, subjects: int, clips: int, frames: int, difficulty: float, seed: int) -> None:
-    """Write simulated actors to the new folder OUT: OpenPose JSON, labels, and the ground truth.
+    """Simulate actors: OpenPose JSON, labels and ground truth.
 
-    Describe all results on these data as simulated.
+    OUT is a new folder. Describe all results on these data as simulated.
     """
     from itertools import count as counting
 

@@ -1,6 +1,6 @@
 """Tables printed by commands, using rich."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -184,14 +184,29 @@ def sequences_table(cache: "Cache") -> None:
 
 def settings_table() -> None:
     """All training settings."""
+    shown = table("settings of skelemo train", "setting", "default", "meaning", words=range(3))
+    for row in setting_rows():
+        shown.add_row(*row)
+    Screen().print(shown)
+
+
+def setting_rows() -> Iterator[tuple[str, str, str]]:
+    """Name, default in YAML and meaning of each training setting."""
     from skelemo.training.config import Config
 
-    shown = table("settings of skelemo train", "setting", "default", "meaning", words=range(3))
     for name, field in Config.model_fields.items():
-        choices = map(str, get_args(field.annotation)) if get_origin(field.annotation) is Literal else ()
+        choices = map(in_yaml, get_args(field.annotation)) if get_origin(field.annotation) is Literal else ()
         meaning = ": ".join(filter(None, (field.description, " | ".join(choices))))
-        shown.add_row(name, str(field.get_default(call_default_factory=True)), meaning)
-    Screen().print(shown)
+        yield name, in_yaml(field.get_default(call_default_factory=True)), meaning
+
+
+def in_yaml(value: Any) -> str:
+    """A setting's value as a user writes it."""
+    if isinstance(value, tuple | list):
+        return f"[{','.join(map(in_yaml, value))}]"  # without spaces, for --set
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "''" if value == "" else str(value)
 
 
 def _figure(figure: Mapping[str, float | None], scored: Mapping[str, Any]) -> tuple[str, str]:

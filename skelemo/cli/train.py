@@ -115,10 +115,11 @@ def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 def pretrain(
     ctx: click.Context, config: Path | None, assignments: tuple[str, ...], out: Path, resume: bool, **given: Any
 ) -> None:
-    """Pretrain on unlabeled sequences by reconstructing hidden points and their movement.
+    """Pretrain on unlabeled sequences.
 
-    Fine-tune the run with `skelemo train --init RUN`; it cannot predict by itself. Labels are not used.
-    `hide_regions` and `hide_frames` set how much is hidden; `skelemo train --settings` lists all settings.
+    The network learns to reconstruct hidden points and their movement. Fine-tune the run with `skelemo train --init
+    RUN`; it cannot predict by itself. Labels are not used. `hide_regions` and `hide_frames` set how much is hidden;
+    `skelemo train --settings` lists all settings.
 
     \b
     skelemo pretrain cache/unlabeled --arch stgcnpp --set length=32 --out runs/body

@@ -32,7 +32,7 @@ class Settings:
     person : who gets labels without a person: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
     width, height, fps : of videos without this information in their names; 0 for unknown.
     classes, map, unit, va_scale : how labels are read (`skelemo.annotations.options.Options`).
-    corrections : table of corrections to apply (`skelemo.cache.corrections`).
+    corrections : correction table to apply (`skelemo.cache.corrections`).
     """
 
     layout: str = DEFAULT_LAYOUT

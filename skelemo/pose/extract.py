@@ -193,7 +193,7 @@ def _extract_one(
             faces += any(any(lists[1][2::3]) for lists in frame.people)
             report(people.total())
         if not people:
-            raise InputError(f"{video.path}: the pose program returned no frame")
+            raise InputError(f"{video.path}: the pose estimator returned no frame")
         content = {"width": video.width, "height": video.height, "fps": video.fps, "frames": people.total(), **facts}
         (folder / INFO_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     frames, seen = people.total(), people.total() - people[0]

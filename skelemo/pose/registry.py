@@ -18,7 +18,7 @@ Find = Callable[[Video, list[str]], Iterator[tuple[int, bytes]]]
 
 @dataclass(frozen=True)
 class Options:
-    """Options of pose programs.
+    """Options of pose estimators.
 
     Parameters
     ----------
@@ -47,4 +47,4 @@ class Options:
                 "flags": self.flags, "models": self.models.name if self.models else ""}  # fmt: skip
 
 
-PROGRAMS: Registry[None] = Registry("pose program", "skelemo.pose", "skelemo.pose")
+PROGRAMS: Registry[None] = Registry("pose estimator", "skelemo.pose", "skelemo.pose")

@@ -146,7 +146,7 @@ class _Evaluation(TypedDict):
 
 
 class _CorrectionsApplied(TypedDict):
-    """The table of corrections applied to a run's labels."""
+    """The correction table applied to a run's labels."""
 
     file: Text
     sha256: Hash

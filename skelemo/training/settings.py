@@ -34,7 +34,7 @@ class DataSettings(BaseModel):
         "over the track's frames so far (running); auto: track if it reduces a probe's error on the training subset",
     )
     corrections: str = Field(
-        "", description="correction table for the labels, such as cache/NAME/corrections.csv; '': none"
+        "", description="correction table for the labels, such as cache/NAME/corrections.csv; empty: none"
     )
 
 
@@ -42,7 +42,7 @@ class WindowSettings(BaseModel):
     """The model's input window."""
 
     length: int = Field(1, ge=1, le=4096, description="T, frames per window")
-    dilation: int = Field(1, ge=1, le=100_000, description="use one frame in N of the sequence")
+    dilation: int = Field(1, ge=1, le=100_000, description="spacing of a window's frames: one frame in N")
     clip_windows: int = Field(
         1, ge=1, le=100, description="with sampling: clip, number of windows averaged to predict a clip"
     )
@@ -61,11 +61,11 @@ class WindowSettings(BaseModel):
         description="one window per labeled frame, or one per clip; novelty: like stride, but with training frames "
         "spaced equally along the person's path through pose space, as many as with every",
     )
-    every: int = Field(1, ge=1, le=1_000_000, description="train on one frame in N (the paper: 10)")
+    every: int = Field(1, ge=1, le=1_000_000, description="train on one frame in N")
     evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = Field(
         "auto",
-        description="the same for validation; auto: all at the end, and after each epoch a sample that takes at most "
-        "a tenth of the epoch's time; the test subset is never thinned",
+        description="validate on one frame in N; auto: on all at the end, and after each epoch on a sample that takes "
+        "at most a tenth of the epoch's time; the test subset is always complete",
     )
 
 
@@ -96,7 +96,7 @@ class AugmentSettings(BaseModel):
     )
     rotate: float = Field(5.0, ge=0, le=180, description="maximum rotation in either direction, in degrees")
     scale: float = Field(0.05, ge=0, lt=1, description="maximum relative change in size")
-    shift: float = Field(0.0, ge=0, le=100, description="maximum displacement")
+    shift: float = Field(0.0, ge=0, le=100, description="maximum displacement, relative to the size of the part")
     jitter: float = Field(
         0.01,
         ge=0,
@@ -112,10 +112,11 @@ class ModelSettings(BaseModel):
 
     arch: str = Field("ann", description="architecture from `skelemo models`, or package.module:function")
     head: str = Field(
-        "auto", description="heads to predict, such as expression,va; both: these two; auto: the first with labels"
+        "auto",
+        description="heads to predict, such as expression,va; both: short for these two; auto: the first with labels",
     )
     model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
-    init: str = Field("", description="run whose matching weights initialize the network; '': none")
+    init: str = Field("", description="run whose matching weights initialize the network; empty: none")
     init_freeze: tuple[str, ...] = Field(
         default=(),
         description="loaded weights to freeze: body (all but heads), or names such as [blocks.0, *norm*]",
@@ -148,9 +149,9 @@ class LossSettings(BaseModel):
         default_factory=dict, description="weight of a head's loss, loss_weight.HEAD"
     )
     class_weights: Literal["none", "sqrt", "balanced"] = Field(
-        "none", description="class weights for rare classes and flags"
+        "none", description="weight rare classes and flags higher in the loss"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing, from 0 (none) to 1")
     loss_weighting: Literal["set", "learned"] = Field(
         "set", description="weights of several heads: from loss_weight, or learned with the network (by uncertainty)"
     )
@@ -169,7 +170,7 @@ class OptimizerSettings(BaseModel):
     """The optimizer."""
 
     optimizer: str | None = Field(
-        "adam", description="any optimizer from torch.optim, in lower case; null for a baseline"
+        "adam", description="any optimizer from torch.optim, in lower case; null: none, for a baseline"
     )
     lr: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] = Field(
         1e-3, description="learning rate; auto: found in each training, a tenth of the rate with the lowest loss"
@@ -212,7 +213,8 @@ class OptimizerSettings(BaseModel):
         0,
         ge=0,
         le=2**40,
-        description="maximum windows to train on per epoch, resampled each time, or to validate on; 0: all",
+        description="maximum number of windows per epoch, both for training, resampled each time, and for validation; "
+        "0: all",
     )
     fit_windows: int = Field(50_000, ge=2, le=2**40, description="maximum windows to fit a baseline on, sampled")
 
@@ -231,7 +233,7 @@ class MachineSettings(BaseModel):
     memory: str = Field(
         "",
         description="memory limit for keypoints in each process, such as 4GB; a larger corpus is read in shuffled "
-        "blocks from a file in TMPDIR; '': no limit",
+        "blocks from a file in TMPDIR; empty: no limit",
     )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="auto: bf16-mixed if the hardware supports it"

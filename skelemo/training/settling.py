@@ -48,7 +48,7 @@ class Data:
 
 
 def corrections_of(config: Config) -> Corrections | None:
-    """The configuration's table of corrections, if any."""
+    """The configuration's correction table, if any."""
     return read_corrections(Path(config.corrections)) if config.corrections else None
 
 

@@ -1,4 +1,4 @@
-"""The table of corrections: append, undo, redo; several writers; files that somebody else has written."""
+"""The correction table: append, undo, redo; several writers; files that somebody else has written."""
 
 import subprocess
 import sys
@@ -149,7 +149,7 @@ def test_an_invalid_table_is_one_clear_error(table, content, found):
 
 
 def test_binary_and_missing_tables_are_errors(table):
-    with pytest.raises(InputError, match="no such table"):
+    with pytest.raises(InputError, match="no such correction table"):
         read_corrections(table)
     assert read_corrections(table, missing_ok=True).rows == ()
     table.write_bytes(b"\xff\xfe\x00")
@@ -247,7 +247,7 @@ def test_what_cannot_be_a_table_of_corrections_is_one_clear_error(tmp_path, monk
     add(tmp_path / "corrections.csv", [Correction("clip", "wrong")], author="Ann")
     with (tmp_path / "corrections.csv").open("ab") as file:
         file.write(b"\n" * (1 << 20))
-    with pytest.raises(InputError, match="more than 1 MB; expected a table of corrections"):
+    with pytest.raises(InputError, match="more than 1 MB; expected a correction table"):
         read_corrections(tmp_path / "corrections.csv")
 
 

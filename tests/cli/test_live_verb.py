@@ -74,7 +74,7 @@ def test_lines_in_are_lines_out_and_garbage_is_counted_and_named(run):
     [
         (["nowhere", "-"], "no run folder at nowhere"),
         (["RUN", "nowhere"], "nowhere: no such folder; expected an existing folder that OpenPose writes"),
-        (["RUN", "RUN/model.json"], "needs a program that finds keypoints, e.g. --with mediapipe"),
+        (["RUN", "RUN/model.json"], "needs a pose estimator, e.g. --with mediapipe"),
         (["RUN", "RUN/model.json", "--with", "mediapipe"], "cannot be decoded as a video"),
         (["RUN", "-", "--clip", "3"], "predicts frames, not whole clips: omit --clip"),
         (["RUN", "-", "--min-seen", "2"], "2.0 is not in the range"),

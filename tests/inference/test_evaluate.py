@@ -274,7 +274,7 @@ def test_a_collapsed_transfer_suggests_standardization(tmp_path):
     assert figures[0] < 0.4 < 0.6 < figures[1], "of three classes, chance is 1/3"
     assert (
         f"note: expression: UAR {figures[0]:.3f}, on the run's own test subset {figures[1]:.3f}: for other people or "
-        "another pose program, a run trained with --set standardize=dataset may transfer better"
+        "another pose estimator, a run trained with --set standardize=dataset may transfer better"
     ) in result.output
     assert "may transfer better" in read_run(tmp_path / "on_far").evaluation["notes"][-1]
     assert skelemo.evaluate(plain, near, out=tmp_path / "on_near")["test"]["expression"]["uar"]["value"] > 0.6

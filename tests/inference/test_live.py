@@ -420,7 +420,7 @@ def test_a_stream_is_read_in_its_units_and_body_model():
 
 @pytest.fixture
 def stand_in(clip, monkeypatch, tmp_path):
-    """A pose program that finds the actors in whatever video it gets, and that video."""
+    """A pose estimator that finds the actors in whatever video it gets, and that video."""
 
     @contextmanager
     def program(options):
@@ -445,7 +445,7 @@ def test_a_video_is_predicted_as_its_keypoints_are(trained, clip, tmp_path, stan
     assert {frame.video for frame in found} == {"talk"}
     expected = everything(model, written(tmp_path / "json", clip[:8]))
     np.testing.assert_array_equal(table(found)[COLUMNS].to_numpy(), expected[COLUMNS].to_numpy())
-    with pytest.raises(ConfigError, match=r"talk\.mp4: needs a program that finds keypoints.*--with mediapipe"):
+    with pytest.raises(ConfigError, match=r"talk\.mp4: needs a pose estimator.*--with mediapipe"):
         live(model, stand_in)
 
 

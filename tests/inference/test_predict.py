@@ -246,12 +246,12 @@ def test_weights_that_were_changed_are_refused(run, tmp_path):
     [
         ({"format": 2}, "format: Input should be 1, found 2"),
         ({"arch": "os:system"}, "unknown architecture 'os:system'"),
-        ({"arch": "stgcn"}, "does not describe a model"),
-        ({"layout": "body_26"}, "does not describe a model"),
-        ({"settings": {"widht": 3}}, "does not describe a model"),
+        ({"arch": "stgcn"}, "cannot be loaded"),
+        ({"layout": "body_26"}, "cannot be loaded"),
+        ({"settings": {"widht": 3}}, "cannot be loaded"),
         ({"heads": [{"name": "x"}]}, "is not a head"),
         ({"window": {"length": "8"}}, r"window\.length: Input should be a valid integer, found '8'"),
-        ({"preparation": {"smooth": -1}}, "does not describe a model"),
+        ({"preparation": {"smooth": -1}}, "cannot be loaded"),
         ({"weights_sha256": "0"}, r"its SHA-256 differs from model\.json"),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_programs_output_is_validated(videos, tmp_path):
     with pytest.raises(ConfigError, match="it is not installed"):
         extract([videos / "a.mp4"], tmp_path / "out", Options("test_nothing_else", flags="fail"))
     write_video(videos / "empty.mp4", squares(2)[0])
-    with pytest.raises(InputError, match="the pose program returned no frame"):
+    with pytest.raises(InputError, match="the pose estimator returned no frame"):
         extract([videos / "empty.mp4"], tmp_path / "out", OPTIONS)
     assert not (tmp_path / "out").exists()
 

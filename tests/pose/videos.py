@@ -1,4 +1,4 @@
-"""Small videos, written by PyAV, and stand-ins for the programs that find keypoints in them."""
+"""Small videos, written by PyAV, and stand-ins for pose estimators."""
 
 import struct
 import sys

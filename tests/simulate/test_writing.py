@@ -34,7 +34,18 @@ def folder(tmp_path_factory):
 
 
 def test_the_command_prints_how_to_ingest_what_it_wrote(tmp_path):
-    words = ["synth", str(tmp_path / "an actor"), "--form", "both", "--subjects", "5", "--clips", "1", "--frames", "30"]
+    words = [
+        "synth",
+        str(tmp_path / "an actor"),
+        "--format",
+        "both",
+        "--subjects",
+        "5",
+        "--clips",
+        "1",
+        "--frames",
+        "30",
+    ]
     ended = CliRunner().invoke(main, words)
     assert ended.exit_code == 0, ended.output
     commands = [shlex.split(line) for line in ended.output.splitlines() if line.startswith("skelemo ingest ")]

@@ -140,5 +140,5 @@ def test_the_command_prints_the_corrections(cache, table, tmp_path):
     done = CliRunner().invoke(main, [*words, "--corrections", "nothing.csv", "--out", str(tmp_path / "no")])
     assert (done.exit_code, done.stderr) == (
         2,
-        "Error: nothing.csv: no such table of corrections; skelemo view creates it\n",
+        "Error: nothing.csv: no such correction table; skelemo view creates it\n",
     )

@@ -12,7 +12,7 @@ from skelemo.cli.values import PATH
 @click.option("--sequences", is_flag=True, help="List every sequence.")
 @click.pass_context
 def ls(ctx: click.Context, path: Path, sequences: bool) -> None:
-    """Show the contents of a cache, or of each cache in a folder (default: cache/).
+    """List a cache, or the caches in a folder (default: cache/).
 
     Does not read any frames. Exit code 1 if one of several caches cannot be read; its error is printed last.
     """
@@ -44,9 +44,9 @@ def ls(ctx: click.Context, path: Path, sequences: bool) -> None:
               help="Number of recordings to list; 0 for all.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, including all recordings.")
 def info(cache: Path, recordings: int, as_json: bool) -> None:
-    """Show a cache's provenance and its missing data, by part and recording.
+    """Show a cache's origin, labels and missing data.
 
-    Does not read any frames. Recordings with the most missing data come first.
+    Does not read any frames. Missing points are listed by part; the recordings with the most come first.
 
     \b
     skelemo cache info cache/faces

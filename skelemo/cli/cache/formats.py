@@ -80,10 +80,10 @@ def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) 
     "--split", type=TEXT, metavar="COLUMN", help="Sort by subset first: train/CLASS, validation/CLASS, test/CLASS."
 )
 def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Draw every labeled frame as a PNG in the folder of its class (ImageFolder's layout).
+    """Draw every labeled frame as a PNG in a folder per class.
 
-    Frames without a class or without visible people are skipped and counted. `skelemo train` does not need these
-    files: image networks draw each batch on the fly.
+    This is the layout of torchvision's ImageFolder. Frames without a class or without visible people are skipped and
+    counted. `skelemo train` does not need these files: image networks draw each batch on the fly.
 
     \b
     skelemo cache images cache/dfew --view person+face --split fold_1 --out images/dfew
@@ -116,7 +116,9 @@ def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
 def import_(
     source: Path, form: str, out: Path, labels: str | None, size: tuple[int, int], first_frame: str, **settings: Any
 ) -> None:
-    """Create a cache from another program's keypoints: a file, or all files below a folder.
+    """Create a cache from another program's keypoints.
+
+    SOURCE is a file, or a folder of files:
 
     \b
     alphapose          results in JSON: 17, 26 or 136 points, with idx as identity

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 @click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 def merge(caches: tuple[Path, ...], out: Path) -> None:
-    """Merge several caches of the same layout into a new one, with the heads of all.
+    """Merge several caches of the same layout into a new one.
 
-    Identical sequences are kept once; the same sequence with different content is an error, and so are different
-    classes of one head (see `skelemo ingest --classes`). If the command fails, nothing is written.
+    The new cache has the heads of all. Identical sequences are kept once; the same sequence with different content is
+    an error, and so are different classes of one head (see `skelemo ingest --classes`). If the command fails, nothing
+    is written.
 
     \b
     skelemo cache merge cache/monday cache/tuesday --out cache/both

@@ -23,12 +23,13 @@ _options = together(
 @click.option("--replace", is_flag=True, help="Replace sequences at URL that have changed.")
 @_options
 def push(cache: Path, url: str, replace: bool, **options: Any) -> None:
-    """Upload shards of CACHE that are missing at URL: a folder, ssh://, s3:// or any other writable fsspec location.
+    """Upload shards of CACHE that are missing at URL.
 
-    Each shard is verified first and appears at URL once complete. Several machines may push to the same URL. A sequence
-    that exists there with different content is refused; --replace removes its shard once all of it has been replaced.
+    URL is a folder, ssh://, s3:// or any other writable fsspec location. Each shard is verified first and appears at
+    URL once complete. Several machines may push to the same URL. A sequence that exists there with different content is
+    refused; --replace removes its shard once all of it has been replaced.
 
-    fsspec's environment variables configure the driver.
+    fsspec's environment variables configure access, such as credentials.
 
     \b
     skelemo cache push cache/faces ssh://ann@server:2222/data/faces
@@ -48,9 +49,10 @@ def push(cache: Path, url: str, replace: bool, **options: Any) -> None:
 @click.argument("cache", type=PATH)
 @_options
 def pull(url: str, cache: Path, **options: Any) -> None:
-    """Download shards missing in CACHE from URL: a folder, ssh://, s3://, https:// or any other fsspec protocol.
+    """Download shards from URL that are missing in CACHE.
 
-    Each shard is fully verified before it appears. ssh requires the server's key in ~/.ssh/known_hosts.
+    URL is a folder, ssh://, s3://, https:// or any other fsspec location. Each shard is fully verified before it
+    appears. ssh requires the server's key in ~/.ssh/known_hosts.
 
     \b
     skelemo cache pull https://example.org/faces cache/faces --only split=train --only label=anger

@@ -26,7 +26,7 @@ _WIDTH = 160
 @jobs_option("Reader threads.")
 @click.pass_context
 def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs: int) -> None:
-    """Verify every byte of caches against their hashes and list damage.
+    """Verify every byte of caches, and list damage.
 
     After --quarantine, rerun the `skelemo ingest` that made the cache to restore what is missing. Exit code 0: no
     damage; 1: damage found; 2: something could not be checked.

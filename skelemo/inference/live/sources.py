@@ -131,7 +131,7 @@ def read_video(source: str, options: "Options | None", reader: FrameReader) -> I
             f"{source}: {camera} does not exist; connect a camera, or follow a folder that OpenPose writes"
         )
     if options is None:
-        raise ConfigError(f"{source}: needs a program that finds keypoints, e.g. --with mediapipe")
+        raise ConfigError(f"{source}: needs a pose estimator, e.g. --with mediapipe")
     if camera and options.program == "openpose":
         raise ConfigError(
             f"{source}: OpenPose reads cameras itself; start it with --camera {camera.name[5:]} --write_json FOLDER "

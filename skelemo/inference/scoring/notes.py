@@ -91,7 +91,7 @@ def collapse_notes(
     if not collapsed:
         return []
     return [
-        f"{'; '.join(collapsed)}: for other people or another pose program, a run trained with --set "
+        f"{'; '.join(collapsed)}: for other people or another pose estimator, a run trained with --set "
         "standardize=dataset may transfer better (it matches means and standard deviations of the keypoints)"
     ]
 
