@@ -3,7 +3,9 @@
 import atexit
 import gc
 import importlib
+import io
 import keyword
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,4 +101,6 @@ class _Skelemo(Verbs):
 @click.version_option(skelemo.__version__, prog_name="skelemo")
 def main() -> None:
     """Emotion from movement: train and evaluate models on OpenPose keypoints."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
     atexit.register(gc.freeze)  # saves a garbage collection of torch's objects on exit: 0.7 s

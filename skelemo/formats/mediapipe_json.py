@@ -248,7 +248,7 @@ def _point(kind: str, index: int, landmark: Any) -> tuple[float, float, float]:
     """x, y and confidence of a landmark."""
     if isinstance(landmark, dict):
         x, y, visibility = landmark.get("x"), landmark.get("y"), landmark.get("visibility")
-    elif isinstance(landmark, list):
+    elif isinstance(landmark, list) and len(landmark) > 1:
         x, y, visibility = (*landmark[:2], landmark[3] if len(landmark) > 3 else None)
     else:
         raise _FrameError(f"{kind} landmark {index} is {str(landmark)[:40]!r}; expected x and y")

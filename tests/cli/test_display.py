@@ -224,6 +224,13 @@ def test_rows_of_large_caches_are_whole_in_80_columns(monkeypatch, capsys):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_a_name_that_the_terminals_encoding_lacks_is_escaped(tmp_path):
+    folder = a_cache(tmp_path / "cache", a_sequence("目"))
+    command = [sys.executable, "-m", "skelemo", "cache", "ls", str(folder), "--sequences"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, text=True)
+    assert "\\u76ee" in done.stdout
+
+
 def test_a_failed_command_leaves_only_its_error(tmp_path):
     code = "from skelemo.cli import main; main()"
     (tmp_path / "cache").mkdir()

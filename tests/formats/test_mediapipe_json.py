@@ -174,6 +174,7 @@ HOSTILE = {
     "too few landmarks": ([{"pose": POSE["pose_landmarks"][:20]}], "frame 0: pose: 20 landmarks; expected 33"),
     "an odd number of numbers": ([{"face_landmarks": [0.5] * 1000}], "face: a list of 1000 numbers; expected 2 to 4"),
     "a word for a number": ([POSE, {"pose": [{"x": "l", "y": 1}] * 33}], "frame 1: pose landmark 0: x is 'l'"),
+    "one number for a landmark": ([{"pose": [[0.5, 0.5], *[[0.5]] * 32]}], "pose landmark 1 is .*; expected x and y"),
     "a word for landmarks": ([{"pose_landmarks": "none"}], "pose is 'none'; expected a list of landmarks"),
     "an endless number": ('[{"pose": [' + ",".join(['{"x": 1e999, "y": 1}'] * 33) + "]}]", "x is 'inf'|not JSON"),
     "a negative frame": ([{"frame": -1, **POSE}], "frame is '-1'; expected a whole number"),
