@@ -182,7 +182,8 @@ class Model(BasePredictor):
         corpus = corpora[0]
         rows = target_rows(corpus.sequences, self.members[0].window, options.every)
         each, frames, points = self._outputs(corpora, rows, device, report)
-        key, seen = (values.cpu().numpy()[rows] for values in (corpus.key, corpus.seen))
+        seen = np.logical_or.reduce([one.seen.cpu().numpy()[rows] for one in corpora])
+        key = corpus.key.cpu().numpy()[rows]
         return self.table(corpus.sequences, key, each, frames, points, seen, options)
 
 

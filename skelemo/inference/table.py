@@ -105,7 +105,9 @@ def _csv(tables: Tables, path: Path, *, raw: bool = False) -> None:
     """Write CSV; unless ``raw``, text that a spreadsheet would run as a formula is escaped."""
     with path.open("w", newline="", encoding="utf-8") as file:
         for number, table in enumerate(tables):
-            (table if raw else safe_cells(table)).to_csv(file, index=False, header=not number, float_format="%.6g")
+            table = table if raw else safe_cells(table)
+            time = table["time"].round(6).astype(object)  # six significant digits are too few after hours
+            table.assign(time=time).to_csv(file, index=False, header=not number, float_format="%.6g")
 
 
 def _jsonl(tables: Tables, path: Path) -> None:

@@ -142,6 +142,14 @@ def test_several_runs_predict_their_mean(run, cache, tmp_path):
     np.testing.assert_allclose(both[columns], (one[columns] + two[columns]) / 2, atol=1e-6)
 
 
+def test_a_person_visible_to_one_of_several_runs_is_seen_whatever_their_order(run, cache, tmp_path):
+    face = trained(cache, tmp_path / "face", arch="lda", parts="face_70", length=3, max_gap=0)
+    points = walking()
+    points[4, 25:, 2] = 0  # only the body
+    for runs in ([run, face], [face, run]):
+        assert skelemo.load(runs).predict(points)["seen"].all()
+
+
 def test_a_run_of_folds_predicts_their_mean(cache, tmp_path):
     run = trained(cache, tmp_path / "run", split="kfold:2")
     folds = [skelemo.load(run / f"fold_{number}").predict(cache) for number in (1, 2)]

@@ -13,7 +13,7 @@ from skelemo.inference.base import BasePredictor, paths_of
 from skelemo.inference.keypoints import is_cache
 from skelemo.inference.live.stream import LiveFrame, LivePerson
 from skelemo.inference.recordings import Task, _key
-from skelemo.inference.table import Options, has_prediction, prediction_columns, smoothed
+from skelemo.inference.table import Options, has_prediction, prediction_columns, smoothed, write_tables
 from skelemo.skeleton import layout
 from skelemo.targets import Head
 
@@ -61,6 +61,12 @@ def test_rows_say_who_when_and_what_and_windows_with_too_few_points_nothing():
     np.testing.assert_allclose(table["pain"], [1, np.nan, 5, 7])
     assert table["seen"].tolist() == [True, False, False, True]
     assert has_prediction(table, (MOOD, PAIN)).tolist() == [True, False, True, True]
+
+
+def test_times_after_hours_keep_their_milliseconds(tmp_path):
+    hours = a_table(OUTPUTS).assign(time=[10800.04, 10800.08, 86399.999, np.nan])
+    write_tables(tmp_path / "x.csv", [hours], (MOOD, PAIN))
+    np.testing.assert_array_equal(pd.read_csv(tmp_path / "x.csv")["time"], hours["time"])
 
 
 def test_a_window_without_a_visible_frame_has_no_prediction_whatever_is_asked_for():

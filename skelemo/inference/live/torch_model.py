@@ -42,7 +42,7 @@ class TorchModel:
     def __init__(self, model: Model, *, clip: int = 0, device: str = "cpu") -> None:
         self.model, self.device = model, choose_device(device)
         self.heads, self.radius, self.layout = model.all_heads, model.radius, model.layout
-        self.min_confidence = model.members[-1].preparation.min_confidence
+        self.min_confidence = min(one.preparation.min_confidence for one in model.members)
         self.shapes = tuple(
             Shape.of(one.window, model.name, by_clip=one.preparation.reference == "clip", clip=clip)
             for one in model.members
