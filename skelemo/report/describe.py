@@ -89,7 +89,8 @@ def split_name(run: Run) -> str:
     words = {
         "given": f"as given with the labels{f', column {amount}' if amount else ''}",
         "kfold": f"{amount}-fold, drawn by seed; the {run.subset} subsets of all folds are pooled",
-        "loso": f"one fold per subject; the {run.subset} subsets of all folds are pooled",
+        "loso": "one fold per subject, those in one recording together; "
+        f"the {run.subset} subsets of all folds are pooled",
         "holdout": f"{amount} held out as the {run.subset} subset, drawn by seed",
     }.get(kind, split)
     if run.config.get("given_validation") == "score":

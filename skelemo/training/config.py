@@ -192,6 +192,7 @@ def unused(config: Config, heads: Sequence[Head]) -> list[str]:
     if config.is_baseline:
         bases = (LossSettings, OptimizerSettings, AugmentSettings)
         names = {name for base in bases for name in base.model_fields} - {"mirror", "optimizer", "fit_windows"}
+    names |= {"every", "evaluate_every", "dilation", "target"} if config.sampling == "clip" else set()
     kinds = {head.kind for head in heads}
     names |= {"label_smoothing"} if "classes" not in kinds else set()
     names |= {"class_weights"} if kinds == {"values"} else set()

@@ -154,7 +154,11 @@ def test_a_choice_of_the_checkpoint_is_described_as_it_was_made(run: Make) -> No
     ("split", "text"),
     [
         ("given", "as given with the labels; no subject crosses subsets"),
-        ("loso", "one fold per subject; the test subsets of all folds are pooled; no subject crosses subsets"),
+        (
+            "loso",
+            "one fold per subject, those in one recording together; the test subsets of all folds are pooled; no "
+            "subject crosses subsets",
+        ),
         ("holdout:0.2", "0.2 held out as the test subset, drawn by seed; no subject crosses subsets"),
         ("own:x", "own:x; no subject crosses subsets"),
     ],

@@ -159,4 +159,5 @@ def test_settings_without_effect_are_listed():
     assert unused(load_config(None, given | {"class_weights": "sqrt"}), [VA]) == [
         *("class_weights", "label_smoothing", "fit_windows")
     ]
+    assert unused(load_config(None, {"sampling": "clip", "every": 3, "dilation": 2}), [VA]) == ["dilation", "every"]
     assert unused(load_config(), [VA]) == []
