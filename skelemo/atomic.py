@@ -23,6 +23,8 @@ from skelemo.errors import ConfigError
 PARTIAL = ".partial-"
 LOCK = ".lock"
 
+#: Permissions of a lock, which other members of a group must be able to take, too.
+_LOCK_MODE = 0o664
 _OWNER = re.compile(r"([0-9a-f]{12})-([0-9]+)-([0-9]+)")
 #: Age at which another machine's unfinished files count as abandoned: no single file takes a day to write.
 _OLD_SECONDS = 24 * 3600
@@ -62,7 +64,7 @@ def locked(folder: Path, patience: float = 600) -> Iterator[None]:
     Raises `OSError`: another process has held the lock for ``patience`` seconds, or the folder cannot be written.
     """
     try:
-        with FileLock(folder / LOCK, timeout=patience):
+        with FileLock(folder / LOCK, timeout=patience, mode=_LOCK_MODE):
             yield
     except Timeout:
         reason = f"locked by another process for {patience:g} s: try again when it has ended"
@@ -101,7 +103,7 @@ def reserved(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _held(file: Path, path: Path) -> Iterator[None]:
-    lock = FileLock(file)
+    lock = FileLock(file, mode=_LOCK_MODE)
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -89,6 +89,11 @@ def test_a_lock_of_a_killed_process_is_free_and_one_of_a_living_process_is_repor
         pass
 
 
+def test_the_members_of_a_group_take_a_lock_in_turn(tmp_path):
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").stat().st_mode & 0o060 == 0o060
+
+
 def write(path, *, fail=None, folder=False):
     with finished(path) as partial:
         if folder:
