@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,13 +96,26 @@ def create_model(name: str, **settings: Any) -> "nn.Module":
     from skelemo.models.registry import create
 
     network = create(name, **settings)
-
-    def on_first_call(_: object, inputs: Any, named: Any) -> None:
-        hook.remove()
-        _refuse_pixels(name, (*inputs, named.get("keypoints"))[0])
-
-    hook: RemovableHandle = network.register_forward_pre_hook(on_first_call, with_kwargs=True)
+    check = _FirstCall(name)
+    check.hook = network.register_forward_pre_hook(check, with_kwargs=True)
     return network
+
+
+@dataclass
+class _FirstCall:
+    """Rejects keypoints in pixels on a network's first call; copied and pickled with the network."""
+
+    name: str
+    hook: "RemovableHandle | None" = None
+
+    def __call__(self, network: "nn.Module", inputs: Any, named: Any) -> None:
+        import torch
+
+        if torch.compiler.is_compiling():  # an export has no values to check
+            return
+        assert self.hook is not None
+        self.hook.remove()
+        _refuse_pixels(self.name, (*inputs, named.get("keypoints"))[0])
 
 
 def _refuse_pixels(name: str, keypoints: Any) -> None:

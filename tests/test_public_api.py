@@ -1,7 +1,9 @@
 """`import skelemo` is light, complete and found by tab; other packages register theirs by entry points alone."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +212,18 @@ def test_a_network_refuses_raw_keypoints_and_takes_prepared_ones(arch):
     prepared, mask = prepare(raw, skelemo.layout("body_25+face_70"), settings)
     size = {"frame_size": None} if arch == "resnet18" else {}
     assert network(keypoints=prepared, mask=mask, **size)["expression"].shape == (2, 7)
+
+
+def test_a_new_network_can_be_copied_pickled_and_exported():
+    import torch
+
+    network, raw = skelemo.create_model("ann", frames=4).eval(), torch.rand(2, 4, 95, 3) * 500
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    torch.export.export(network, (raw / 500, mask))
+    for made in (copy.deepcopy(network), pickle.loads(pickle.dumps(network)), network):
+        with pytest.raises(ConfigError, match="prepared keypoints"):
+            made(raw, mask)
+        assert not made._forward_pre_hooks  # checked once
 
 
 def recipe(title, tmp_path, name):
