@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
 from skelemo.report.describe import trained_heads
 from skelemo.runs.folder import Run, shared, throughput_together
-from skelemo.runs.predictions import mean_predictions, truth_columns
+from skelemo.runs.predictions import mean_predictions, truth_columns, truth_of
 from skelemo.targets import Head
 from skelemo.text import count
 
@@ -29,7 +30,7 @@ def fuse(runs: Sequence[Run]) -> Run:
         raise InputError(f"an ensemble of {count(len(runs), 'run')}; expected two or more")
     heads = _common_heads(runs)
     labels = [column for head in heads for column in truth_columns(head)]
-    tables = [ordered(run.predictions, labels) for run in runs]
+    tables = [ordered(_labeled(run.predictions, heads), labels) for run in runs]
     for run, table in zip(runs[1:], tables[1:], strict=True):
         _check_same(runs[0], tables[0], run, table, labels)
 
@@ -49,6 +50,11 @@ def fuse(runs: Sequence[Run]) -> Run:
         name="ensemble",
         members=tuple(run.name for run in runs),
     )
+
+
+def _labeled(table: pd.DataFrame, heads: Sequence[Head]) -> pd.DataFrame:
+    """The windows with a label for any of the heads: a run of more heads has more windows."""
+    return table[np.any([head.labeled(truth_of(table, head)) for head in heads], axis=0)]
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

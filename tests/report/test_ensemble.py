@@ -77,6 +77,18 @@ def test_only_heads_that_all_runs_have_are_fused(pair: list[Run], tmp_path: Path
         fuse([one, other])
 
 
+def test_windows_labeled_for_other_heads_only_do_not_prevent_an_ensemble(
+    pair: list[Run], tmp_path: Path, run_folder: RunFolder
+) -> None:
+    one = read_run(run_folder(tmp_path / "expression", heads=["expression"], folds=2, **SMALL))
+    for run in pair:
+        run.predictions["expression"] = run.predictions["expression"].astype(object)
+        run.predictions.loc[::5, "expression"] = ""
+    labeled = pair[0].predictions["expression"] != ""
+    fewer = replace(one, predictions=one.predictions[labeled])
+    assert len(fuse([pair[0], fewer]).predictions) == labeled.sum()
+
+
 def test_emotions_mapped_from_values_are_not_averaged(pair: list[Run]) -> None:
     columns = output_table(READING, np.eye(7)[np.zeros(len(pair[0].predictions), int)]) | {"emotion": "anger"}
     mapped = [
