@@ -28,9 +28,6 @@ class RunPredictions:
         table = run.predictions.reset_index(drop=True)
         self._ids = pd.Index(ids)
         rows = self._ids.get_indexer(pd.Index(table["sequence"].astype(str)))
-        # Test predictions come last, and so take precedence over validation predictions of other folds.
-        order = np.lexsort((table["subset"].to_numpy(str) == "test", table["frame"].to_numpy(), rows))
-        self._table, self._rows = table.iloc[order], rows[order]
         self.subsets = {
             str(name): np.bincount(rows[mask & (rows >= 0)], minlength=len(ids)) > 0
             for name in table["subset"].unique()
@@ -39,6 +36,10 @@ class RunPredictions:
         folds = run.splits.get("folds", ())
         if len(folds) == 1:  # with several, every sequence is in some training subset
             self.subsets["train"] = self._ids.isin(folds[0].get("train", ()))
+        # Test predictions come last, and so take precedence over validation predictions of other folds.
+        order = np.lexsort((table["subset"].to_numpy(str) == "test", table["frame"].to_numpy(), rows))
+        order = order[~table.iloc[order].duplicated(["sequence", "frame"], keep="last").to_numpy()]
+        self._table, self._rows = table, rows = table.iloc[order], rows[order]
         errors = [_errors(table, head) for head in run.heads]
         self.disagreement = self._mean([wrong for wrong, _ in errors if wrong is not None], rows, len(ids))
         self.error = self._mean([error for _, error in errors], rows, len(ids))
@@ -51,7 +52,7 @@ class RunPredictions:
     def tracks(self, row: int, number: np.ndarray) -> list[Track]:
         """Predictions for a sequence with frame numbers ``number``, by head."""
         first, last = np.searchsorted(self._rows, [row, row + 1])
-        table = self._table.iloc[first:last].drop_duplicates("frame", keep="last")
+        table = self._table.iloc[first:last]
         at = np.searchsorted(number, table["frame"].to_numpy())
         there = (at < len(number)) & (number[np.minimum(at, len(number) - 1)] == table["frame"].to_numpy())
         table, at = table[there], at[there]

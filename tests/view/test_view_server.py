@@ -257,14 +257,16 @@ def test_errors_of_flags_are_shares_of_those_that_are_labeled(tmp_path):
     assert row["error"] == pytest.approx(((0.2 + 0.6) / 2 + 0.1) / 2, abs=1e-4)
 
 
-def test_of_several_predictions_for_a_frame_that_for_the_test_subset_is_shown(folder):
+def test_of_several_predictions_for_a_frame_that_for_the_test_subset_counts(folder):
     """Cross-validation predicts a frame as validation data in one fold and as test data in another."""
     both = [a_run({"ben": ([3, 5], [[0.9, 0.1, 0], [0.9, 0.1, 0]])}), a_run({"ben": ([3], [[0.2, 0.8, 0]])})]
     tables = [run.predictions.assign(subset=name) for run, name in zip(both, ("validation", "test"), strict=True)]
     for order in (tables, tables[::-1]):
         run = replace(both[0], predictions=pd.concat(order, ignore_index=True))
-        tracks = {track["name"]: track for track in Viewer(open_cache(folder), [run]).sequence(2)["tracks"]}
+        viewer = Viewer(open_cache(folder), [run])
+        tracks = {track["name"]: track for track in viewer.sequence(2)["tracks"]}
         assert decoded(tracks["expression: ann"]["values"], "<f4").tolist() == [1, 0]
+        assert viewer.sequences({})["rows"][2]["disagreement"] == pytest.approx((1 + 0) / 2)
 
 
 def test_rows_without_a_figure_come_last_in_both_orders(folder):
