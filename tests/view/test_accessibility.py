@@ -187,6 +187,16 @@ def test_the_live_page_has_no_finding_and_tells_a_screen_reader_states_not_frame
         assert tab.evaluate("told") == ["no frames"]
 
 
+def test_the_live_page_keeps_no_prediction_when_the_connection_is_lost(tab):
+    points, outputs = np.full((95, 3), 100, np.float32), {"expression": np.array([0.2, 0.7, 0.1])}
+    with LivePage("runs/ann", HEADS[:1], layout(), (400, 400)) as served:
+        tab.goto(served.address)
+        served.publish(LiveFrame("take", 0, 0.0, (LivePerson("person0", True, points, outputs),), HEADS[:1]))
+        expect(tab.get_by_role("img", name="sad 70 %")).to_be_visible()
+    expect(tab.get_by_role("status")).to_have_text("disconnected, reconnecting")
+    expect(tab.get_by_role("img", name="no prediction")).to_be_visible()
+
+
 def test_the_tune_page_has_no_finding(tab, folder, tmp_path):
     base = {"data": str(folder), "head": "expression", "split": "holdout:0.2", "every": 20, "epochs": 1, "parts": "all"}
     search = {"base": base, "space": {"lr": [0.001, 0.01], "dropout": [0.0, 0.2]}, "trials": 3}
