@@ -34,7 +34,9 @@ _Member = tuple[str, Sequence[int], Callable[[], bytes]]
 
 #: Position of a member's bytes, in the file, or in the decompressed archive if it is compressed as a whole.
 IN_TAR = np.dtype([("start", "<i8"), ("size", "<u4")])
-IN_ZIP = np.dtype([("start", "<i8"), ("size", "<u4"), ("packed", "<u4"), ("crc", "<u4"), ("method", "<u2")])
+IN_ZIP = np.dtype(
+    [("start", "<i8"), ("size", "<u4"), ("packed", "<u4"), ("crc", "<u4"), ("method", "<u2"), ("name", "<u4")]
+)
 IN_VIDEO = np.dtype([("start", "<i8")])  # index of the frame
 _MAX_SIZE = 2**32 - 1  # stands for anything larger
 

@@ -157,14 +157,14 @@ def _from_zip(file: BinaryIO, positions: np.ndarray, archive: Archive) -> Conten
     rows = positions.tolist()
 
     def read(index: int) -> tuple[bytes, int]:
-        start, size, packed, crc, method = rows[index]
+        start, size, packed, crc, method, name = rows[index]
         _require_small(max(size, packed))
         if method == DEFLATED and size > max(_SMALL, packed * _MAX_RATIO):
             raise OSError(
                 errno.EFBIG, f"decompresses to {size // max(packed, 1):,} times its size, far more than a frame"
             )
         try:
-            return unpack(file, start, packed, size, crc, method), archive.changed
+            return unpack(file, start, packed, size, crc, method, name), archive.changed
         except ZipError as error:
             raise OSError(errno.EINVAL, str(error)) from error
 

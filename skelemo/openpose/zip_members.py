@@ -15,8 +15,8 @@ STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _ENCRYPTED_METHOD = 0xFFFF
 _MAX_SIZE = 2**32 - 1  # stands for anything larger
 
-#: Start of a member's local header in the file; its size, unpacked and packed; CRC-32 and method.
-Position = tuple[int, int, int, int, int]
+#: Start of a member's local header in the file; its size, unpacked and packed; CRC-32, method, and CRC-32 of its name.
+Position = tuple[int, int, int, int, int, int]
 
 
 class ZipError(Exception):
@@ -37,10 +37,11 @@ def read_members(file: BinaryIO) -> Iterator[tuple[str, Position | None]]:
         method = _ENCRYPTED_METHOD if info.flag_bits & _ENCRYPTED else info.compress_type
         sizes = min(info.file_size, _MAX_SIZE), min(info.compress_size, _MAX_SIZE)
         is_file = not info.filename.endswith("/") and info.external_attr >> 28 in (0, 8)  # S_IFREG or unknown
-        yield _name(info), (info.header_offset, *sizes, info.CRC, method) if is_file else None
+        name = zlib.crc32(info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437"))
+        yield _name(info), (info.header_offset, *sizes, info.CRC, method, name) if is_file else None
 
 
-def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method: int) -> bytes:
+def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method: int, name: int) -> bytes:
     """Read a member.
 
     Raises `ZipError`: it does not match the central directory, is encrypted, or compressed by an unsupported method.
@@ -49,7 +50,7 @@ def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method:
         raise ZipError("is encrypted")
     if method not in (STORED, DEFLATED):
         raise ZipError(f"is compressed by method {method}; skelemo reads 0 (stored) and 8 (deflate)")
-    data = _read(file, start, packed, size + 1, method)
+    data = _read(file, start, packed, size + 1, method, name)
     if len(data) != size or zlib.crc32(data) != crc:
         raise ZipError("is damaged: its checksum does not match")
     return data
@@ -63,14 +64,16 @@ def head(file: BinaryIO, start: int, packed: int, method: int, most: int) -> byt
         return b""
 
 
-def _read(file: BinaryIO, start: int, packed: int, most: int, method: int) -> bytes:
+def _read(file: BinaryIO, start: int, packed: int, most: int, method: int, name: int | None = None) -> bytes:
     if start >= 0:
         file.seek(start)
     header = file.read(_LOCAL.size) if start >= 0 else b""
     if len(header) < _LOCAL.size or not header.startswith(b"PK\3\4"):
         raise ZipError("is not at the position in the archive's directory")
     _, name_length, extra_length = _LOCAL.unpack(header)
-    file.seek(name_length + extra_length, os.SEEK_CUR)
+    if name not in (zlib.crc32(file.read(name_length)), None):
+        raise ZipError("is damaged: its name differs from that in the archive's directory")
+    file.seek(extra_length, os.SEEK_CUR)
     data = file.read(packed)
     if method == STORED:
         return data

@@ -329,6 +329,15 @@ def test_a_flipped_byte_is_at_most_a_problem(tmp_path: Path, ending: str) -> Non
                 read_people(one, BODY)
 
 
+def test_a_member_of_another_name_in_the_directory_is_an_unreadable_frame(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.zip", {name(n): body(n) for n in range(3)})
+    head, _, tail = path.read_bytes().rpartition(name(2).encode())
+    path.write_bytes(head + name(6).encode() + tail)
+    people = read_people(search(tmp_path).recordings[0], BODY)
+    assert people.number.tolist() == [0, 1]
+    assert "its name differs from that in the archive's directory" in people.problems[0].reason
+
+
 def test_a_member_with_a_wrong_checksum_is_an_unreadable_frame(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as packed:
