@@ -91,9 +91,12 @@ def focal(outputs: Tensor, labels: Tensor, known: Tensor, context: Context, *, g
 
 @LOSSES.register("logit_adjusted", "classes")
 def logit_adjusted(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
-    """Cross-entropy of logits raised by the log of each class's frequency (Menon et al. 2021, arXiv:2007.07314)."""
+    """Cross-entropy of logits plus the log of each class's frequency (Menon et al. 2021, arXiv:2007.07314).
+
+    A class absent from training is not adjusted: its log would be so low that nothing kept it from being predicted.
+    """
     if context.frequency is not None:
-        outputs = outputs + context.frequency.clamp(min=1e-8).log()
+        outputs = outputs + torch.where(context.frequency > 0, context.frequency, 1).log()
     return functional.cross_entropy(outputs, labels, weight=context.weight, label_smoothing=context.smoothing)
 
 

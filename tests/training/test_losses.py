@@ -91,6 +91,14 @@ def test_class_losses_are_torchs_with_weights_smoothing_and_priors():
     )
 
 
+def test_a_class_absent_from_training_is_learned_not_to_be_predicted():
+    outputs = torch.zeros(4, 3, requires_grad=True)
+    prior = Context(None, torch.tensor([0.75, 0.25, 0.0]))
+    head_loss(THREE, "logit_adjusted", outputs, torch.tensor([0, 0, 0, 1]), prior).backward()
+    # softmax of log .75, log .25 and 0 gives the absent class a half
+    torch.testing.assert_close(outputs.grad[:, 2], torch.full((4,), 0.5 / 4))
+
+
 def test_losses_joined_by_a_plus_are_added():
     outputs, labels = sample(VA)
     parts = [head_loss(VA, name, outputs, labels, NOTHING) for name in ("mse", "ccc")]
