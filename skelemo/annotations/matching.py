@@ -15,7 +15,7 @@ import numpy as np
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
 from skelemo.annotations.spellings import SPELLINGS, Index, by_text, flattened, is_generic, loose, path_steps
 from skelemo.errors import InputError
-from skelemo.text import some, tally
+from skelemo.text import some, tally, video_names
 
 #: Suffix of a sequence's name for one of a video's people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
@@ -49,9 +49,11 @@ class Matching:
         recordings = len(self.annotations)
         lines = [f"recordings with labels: {recordings - len(self.unlabeled) - outside} of {recordings}"]
         unused = [_named(label) for label in self.unused]
+        shown = dict(zip(self.sources, video_names(self.sources), strict=True))
+        unlabeled = [shown[source] for source in self.unlabeled]
         for title, names, others, rest in (
-            ("recordings without labels", self.unlabeled, unused, self.videos),
-            ("labels without a recording", unused, self.unlabeled, self.sources),
+            ("recordings without labels", unlabeled, unused, self.videos),
+            ("labels without a recording", unused, unlabeled, [*shown.values()]),
         ):
             if names:
                 named = "; ".join(_with_nearest(names[:3], others, rest))

@@ -12,6 +12,7 @@ import skelemo
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.targets import Head
+from skelemo.text import count
 
 _PACKAGES = ("torch", "lightning", "torch_geometric", "numpy", "pandas", "scikit-learn", "h5py")
 
@@ -22,7 +23,7 @@ def environment(cache: Cache, heads: tuple[Head, ...], device: torch.device) -> 
         "skelemo": skelemo.__version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.system()} {platform.machine()}, {count(torch.get_num_threads(), 'thread')}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "git_commit": _git_commit(),
         "cache_hash": cache.hash,

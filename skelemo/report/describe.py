@@ -265,9 +265,11 @@ def optimizer_of(run: Run) -> str:
 
 
 def setting_text(value: Any) -> str:
-    """A setting's value as text."""
-    if value is None:
+    """A setting's value as text, with YAML's words."""
+    if value is None or value == "":
         return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list | tuple):
         return ", ".join(map(setting_text, value)) or "none"
     if isinstance(value, Mapping):

@@ -152,6 +152,8 @@ def test_unmatched_names_are_listed_with_the_most_similar_one() -> None:
     ]
     both = match(labels("talk 2", "talk 3"), [("talk 2", "s/talk 2")]).summary()
     assert both[1:] == ["labels without a recording: 1 (talk 3, most similar to s/talk 2)"]
+    named_twice = [("talk 2", "talk 2/talk 2"), ("walk", "walk/walk")]  # as in the cache: a folder's only recording
+    assert match(labels("talk 2"), named_twice).summary()[1] == "recordings without labels: 1 (walk)"
     with pytest.raises(InputError, match="the most similar pair is clip_one and s/clip_onne"):
         match(labels("clip_one"), [("clip_onne", "s/clip_onne")])
 
