@@ -83,7 +83,7 @@ def extract_videos(sources: tuple[Path, ...], out: Path, options: "Options") -> 
     from skelemo.pose.extract import extract
     from skelemo.text import count, visible
 
-    with progress("finding keypoints", "frames") as report:
+    with progress("extracting keypoints", "frames") as report:
         result = extract(sources, out, options, report)
     for one in result.done:
         click.echo(visible(str(one)))

@@ -57,7 +57,7 @@ def find_keypoints(
     options = reading.pose or Options("")
     kept = hashlib.sha256(json.dumps(options.kept(), sort_keys=True).encode()).hexdigest()[:16]
     where = folder / f"keypoints-{kept}"
-    with stage("finding keypoints", "frames") as report:
+    with stage("extracting keypoints", "frames") as report:
 
         def advance(done: int, of: int) -> None:
             going()

@@ -97,7 +97,7 @@ def draw_videos(
     code = cache.sequences.groupby("video", sort=False).indices
     notes = []
     if films and len(films) < len(videos):
-        notes.append(f"{count(len(videos) - len(films), 'video')} drawn onto black: no film")
+        notes.append(f"{count(len(videos) - len(films), 'video')} drawn on black: no video file of this name")
     if not (cache.sequences["fps"] > 0).all() and len(films) < len(videos):
         notes.append(f"frame rate unknown: drawn at {USUAL_FPS:g} frames per second (set --fps)")
     of, before = cache.frames, 0

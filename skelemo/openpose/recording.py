@@ -192,12 +192,12 @@ def _notes(walk: Walk, stills: Sequence[str]) -> Iterator[str]:
         )
     if stills:
         yield (
-            f"{count(len(stills), 'image')} whose names differ only by a number are recordings of one frame (as "
+            f"{count(len(stills), 'image')} whose names differ only by a number are recordings of one frame (such as "
             f"{stills[0]}): if they are frames of a clip, combine them with --sequence"
         )
     if walk.other_json:
         examples = ", ".join(printable(os.path.relpath(name, walk.source)) for name in walk.other_json[:3])
-        yield f"skipped {count(len(walk.other_json), 'JSON file')} without OpenPose's people (as {examples})"
+        yield f"skipped {count(len(walk.other_json), 'JSON file')} without OpenPose's people (such as {examples})"
 
 
 #: Sort keys, the least significant first: natural order of sources, extracted files before archives. Sorting is stable,

@@ -140,7 +140,7 @@ def frame_text(people: NDArray[np.float64]) -> bytes:
 def _mark(out: Path, plan: Plan) -> None:
     note = {
         "simulated": True,
-        "note": "Simulated actors. Everything made from this folder is to be called simulated.",
+        "note": "Simulated actors. Describe all results on these data as simulated.",
         "made_by": f"skelemo {skelemo.__version__} synth",
         **asdict(plan),
         "emotions": NAMES,

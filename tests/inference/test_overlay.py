@@ -130,7 +130,7 @@ def test_each_recording_has_its_video_and_a_file_takes_only_one(run, tmp_path):
     assert not list(tmp_path.glob("x.*"))
     result = invoke(*words, "--overlay", tmp_path / "drawn", "--video", films)
     assert result.exit_code == 0, result.output
-    assert "note: 1 video drawn onto black: no film" in result.output
+    assert "note: 1 video drawn on black: no video file of this name" in result.output
     corners = {path.name: int(read(path)[0][5, -1, 0].mean()) for path in (tmp_path / "drawn").iterdir()}
     assert corners == {"one_take.mp4": pytest.approx(0, abs=8), "two_take.mp4": pytest.approx(90, abs=8)}
 

@@ -133,7 +133,7 @@ def test_frames_are_kept_for_gaps_and_for_the_context(shape, rows, example, pick
 
 def test_a_live_prediction_notes_its_delay_and_its_shorter_context():
     context, late = Shape(5, 2, ahead=4, context=90).notes("ann")
-    assert "units and gaps come from the last 90 frames" in context
+    assert "live, only over the last 90 frames" in context
     assert late == "ann predicts the middle of a window: predictions are 4 frames late"
     assert Shape(8, context=30, clip=30).notes("ann") == Shape(5, 2).notes("ann") == []
 

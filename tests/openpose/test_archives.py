@@ -151,7 +151,7 @@ def test_members_with_other_names_are_recognized_by_content(tmp_path: Path, endi
     found = search(tmp_path)
     assert summary(found) == [("take", "x/a/take", 3), ("x", "x/a/x", 1)]
     assert read_people(found.recordings[0], BODY).keypoints[:, 0, 0].tolist() == [0, 1, 2]
-    assert f"skipped 4 JSON files without OpenPose's people (as x{ending}/b/coco_0.json, " in found.notes[0]
+    assert f"skipped 4 JSON files without OpenPose's people (such as x{ending}/b/coco_0.json, " in found.notes[0]
 
 
 def test_a_recording_extracted_beside_its_archive_counts_once(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_images_are_stills_if_requested_or_if_numbers_continue_across_folders(tm
 def test_stills_that_may_be_frames_of_a_clip_are_mentioned(tmp_path: Path) -> None:
     images(tmp_path, "face0048", "face0049", "face0050", "other1")
     (note,) = search(tmp_path).notes
-    assert "3 images whose names differ only by a number are recordings of one frame (as face0048)" in note
+    assert "3 images whose names differ only by a number are recordings of one frame (such as face0048)" in note
     assert search(tmp_path, sequence=False).notes == ()
 
 
@@ -142,7 +142,7 @@ def test_other_files_are_skipped_and_other_json_is_counted(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.json")
     found = search(tmp_path)
     assert summary(found.recordings) == [("clip", "clip", 2)]
-    assert found.notes == (f"{tmp_path}: skipped 1 JSON file without OpenPose's people (as labels.json)",)
+    assert found.notes == (f"{tmp_path}: skipped 1 JSON file without OpenPose's people (such as labels.json)",)
 
 
 @pytest.mark.parametrize(

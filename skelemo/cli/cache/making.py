@@ -45,7 +45,7 @@ def subset(cache: Path, only: tuple[str, ...], out: Path) -> None:
     from skelemo.cache import merge as making
     from skelemo.cli.progress import progress
 
-    with progress("choosing", "frames") as report:
+    with progress("selecting", "frames") as report:
         done = making.subset(cache, only, out, report)
     _tell(done, out)
 

@@ -58,8 +58,8 @@ class Shape:
         found = []
         if self.context and not self.clip:
             found.append(
-                f"{name} was trained on whole clips (reference: clip); live, units and gaps come from the last "
-                f"{self.context} frames, so predictions differ slightly (not with --set reference=window)"
+                f"{name} computes units and gaps over whole clips (reference: clip); live, only over the last "
+                f"{self.context} frames, so predictions differ slightly; with reference: window, they would not"
             )
         if self.ahead:
             found.append(f"{name} predicts the middle of a window: predictions are {self.ahead} frames late")
