@@ -5,6 +5,7 @@ storage search together. Only trials that have ended count, so a killed trial is
 """
 
 import math
+import os
 import shutil
 import time
 import warnings
@@ -195,7 +196,10 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
             opened = _database(optuna, storage)
         else:
             shown = storage
-            backend = optuna.storages.journal.JournalFileBackend(storage, lock_obj=FileLock(f"{storage}.lock"))
+            lock = FileLock(f"{storage}.lock")
+            with lock:
+                _drop_unfinished_line(Path(storage))
+            backend = optuna.storages.journal.JournalFileBackend(storage, lock_obj=lock)
             opened = optuna.storages.JournalStorage(backend)
         study = optuna.create_study(
             storage=opened,
@@ -221,6 +225,13 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
         what = "settings" if known[0] != identity[0] else "data, corrections or split"
         raise ConfigError(f"{shown} has a search {search.title!r} with other {what}: choose another --out or title")
     return study
+
+
+def _drop_unfinished_line(journal: Path) -> None:
+    """Remove what a killed process or a full disk left of a line; Optuna would append to it and spoil the journal."""
+    written = journal.read_bytes() if journal.exists() else b""
+    if written and not written.endswith(b"\n"):
+        os.truncate(journal, written.rfind(b"\n") + 1)
 
 
 def _database(optuna: Any, url: str) -> Any:

@@ -292,6 +292,15 @@ def test_a_damaged_journal_is_one_line_and_stays(tmp_path, cache):
     assert (out / "trials.journal").read_text().startswith('{"op_code": 0, "worker_id"\n')
 
 
+def test_a_line_that_a_full_disk_cut_off_is_dropped(tmp_path, cache):
+    search, out = read_search(a_search(tmp_path, cache, trials=2)), tmp_path / "out"
+    before = scores(tune(search, out))
+    journal = out / "trials.journal"
+    journal.write_bytes(whole := journal.read_bytes() + b'{"op_code":8,"wor')
+    assert scores(tune(search, out)) == before
+    assert journal.read_bytes().startswith(whole.rpartition(b"{")[0])
+
+
 def test_data_without_labels_are_one_line(tmp_path):
     clips = [a_sequence(f"v{i}", 4, labels={}) for i in range(3)]
     bare = a_cache(tmp_path / "bare", *clips, header=replace(BODY, heads=()))
