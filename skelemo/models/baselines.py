@@ -95,21 +95,24 @@ class Baseline(Fitted):
         ready = self.scaler.fit(rows)
         for head in self.spec.heads:
             known, wanted = fully_labeled(head, labels[head.name])
-            chosen = np.tile(known, copies)
-            truth = np.concatenate([wanted[known]] * copies)
-            fitted = self._fit_head(head, ready[chosen], truth, seed)
+            chosen, truth = np.tile(known, copies), np.concatenate([wanted] * copies)
+            fitted = self._fit_head(head, ready, truth, seed)
             self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # defined by every subclass of Fitted
             if head.kind == "classes":
                 self._store(**{f"{head.name}_classes": fitted[0].classes_.astype(np.int64)})
             if head.name in self.stretches:
-                predicted = self._cross_predict(head, ready[chosen], truth, np.tile(people[known], copies), seed)
-                self.stretches[head.name].fit(truth, predicted)  # type: ignore[operator]
+                groups = np.tile(people[known], copies)
+                predicted = self._cross_predict(head, ready[chosen], truth[chosen], groups, seed)
+                self.stretches[head.name].fit(truth[chosen], predicted)  # type: ignore[operator]
 
     def _fit_head(self, head: Head, rows: np.ndarray, truth: np.ndarray, seed: int) -> list[Any]:
-        """One estimator, or one per flag or value."""
-        columns = [truth] if head.kind == "classes" else list(truth.T)
+        """One estimator, or one per flag or value, each fitted to the windows with its label."""
+        columns = [(one, _known(one)) for one in (truth[:, None] if head.kind == "classes" else truth).T]
         try:
-            return [self.make(head.kind, seed, rows.shape[1], len(np.unique(one))).fit(rows, one) for one in columns]
+            return [
+                self.make(head.kind, seed, rows.shape[1], len(np.unique(one[known]))).fit(rows[known], one[known])
+                for one, known in columns
+            ]
         except (ValueError, ArithmeticError) as error:  # scikit-learn rejects the input
             why = str(error).partition("\n")[0]
             raise ConfigError(f"{self.name} cannot learn the head {head.name}: {why}") from error
@@ -153,15 +156,19 @@ def fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if head.kind == "classes":
         hard = hard_labels(labels)
         return hard >= 0, hard
-    return np.asarray((~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0).all(1)), labels
+    return np.asarray(_known(labels).all(1)), labels
+
+
+def _known(labels: np.ndarray) -> np.ndarray:
+    """Which labels there are."""
+    return np.asarray(~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0)
 
 
 def constant_flags(head: Head, labels: np.ndarray) -> list[str]:
-    """Flags that are constant over the labeled windows, which a baseline cannot be fitted to."""
+    """Flags that are constant or never labeled, which a baseline cannot be fitted to."""
     if head.kind != "flags":
         return []
-    known, wanted = fully_labeled(head, labels)
-    return [name for name, one in zip(head.outputs, wanted[known].T, strict=True) if len(np.unique(one)) == 1]
+    return [name for name, one in zip(head.outputs, labels.T, strict=True) if len(np.unique(one[_known(one)])) < 2]
 
 
 @register("svm", sees=SEES, fitted=True)

@@ -172,7 +172,7 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
         ),
         (
             constant,
-            f"{config.arch} cannot learn {some(constant, 5)}, constant in {in_train}; choose a network "
+            f"{config.arch} cannot learn {some(constant, 5)}, constant or unlabeled in {in_train}; choose a network "
             "(--arch ann), another split (split_seed), or labels without these flags",
         ),
         (train == 1, f"only one {labeled} window in {in_train}; expected two or more"),

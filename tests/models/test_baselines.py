@@ -156,6 +156,22 @@ def by_scikit_learn(name: str, rows: np.ndarray, labels: dict[str, np.ndarray], 
     return chances(labels["expression"]), np.stack(values, 1), chances(labels["au"][:, 0])[:, 1]
 
 
+def test_a_flag_is_learned_from_all_windows_with_its_label():
+    """As in data sets of two years with other action units: no window has all labels."""
+    points, mask, labels = people(90)
+    labels["au"][:45, 1:] = labels["au"][45:, 0] = -1
+    model = create("logistic", layout_name="body_25", heads=(AU,))
+    model.fit([(points, mask)], labels, np.arange(90), mirror=False, seed=3)
+    asked, seen, _ = people(40, seed=1)
+    rows, others = (features(*pair).numpy().astype(np.float64) for pair in ((points, mask), (asked, seen)))
+    scaler = StandardScaler().fit(rows)
+    rows, others = (np.nan_to_num(scaler.transform(part)) for part in (rows, others))
+    found = probabilities(AU, model.eval()(asked, seen)["au"])
+    for flag, known in ((0, slice(45)), (1, slice(45, 90))):
+        expected = LogisticRegression(C=0.03, max_iter=2000).fit(rows[known], labels["au"][known, flag])
+        np.testing.assert_allclose(found[:, flag], expected.predict_proba(others)[:, 1], atol=2e-4)
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_torch_predicts_what_scikit_learn_fitted(name):
     model = fitted(name)

@@ -543,8 +543,8 @@ def test_a_flag_that_a_baseline_cannot_learn_is_named(tmp_path, config):
     with pytest.raises(ConfigError) as error:
         train(config(**given), tmp_path / "run")
     assert str(error.value) == (
-        "fold 1: svm cannot learn AU2 of au, AU4 of au, constant in the train subset (of 3 sequences); choose a "
-        "network (--arch ann), another split (split_seed), or labels without these flags"
+        "fold 1: svm cannot learn AU2 of au, AU4 of au, constant or unlabeled in the train subset (of 3 sequences); "
+        "choose a network (--arch ann), another split (split_seed), or labels without these flags"
     )
     assert not (tmp_path / "run").exists()
 
