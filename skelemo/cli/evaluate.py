@@ -52,6 +52,6 @@ def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ..
             raise ConfigError(f"--map {text!r}: expected THEIRS=OURS, as in --map contempt=disgust")
         pairs[theirs] = ours
     with progress("evaluating", "batches") as report:
-        scores = evaluate(runs, cache, out, names=pairs, report=report, **options)
+        scores = evaluate(runs, cache, out, map=pairs, report=report, **options)
     notes(read_json(out / "environment.json")["evaluation"]["notes"])
     scores_table(out, scores)

@@ -132,10 +132,10 @@ def test_an_evaluation_keeps_no_keypoints_if_the_run_keeps_none(run, other, tmp_
 
 
 def test_a_mapped_class_is_scored_as_its_target(run, other, tmp_path):
-    scores = skelemo.evaluate(run, other, out=tmp_path / "out", names={"Bored": "calm"})["test"]
+    scores = skelemo.evaluate(run, other, out=tmp_path / "out", map={"Bored": "calm"})["test"]
     assert_scored(scores["expression"], truth_and_predictions(run, other, JOINED | {"bored": "calm"}))
     assert scores["expression"]["joined"]["unscored"] == {}
-    scores = skelemo.evaluate(run, other, out=tmp_path / "apart", names={"sad": ""})["test"]
+    scores = skelemo.evaluate(run, other, out=tmp_path / "apart", map={"sad": ""})["test"]
     assert_scored(scores["expression"], truth_and_predictions(run, other, {"CALM": "calm", "glad ": "glad"}))
     assert list(scores["expression"]["joined"]["unscored"]) == ["Sad", "bored"]
 

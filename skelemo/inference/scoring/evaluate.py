@@ -42,7 +42,7 @@ def evaluate(
     cache: StrPath,
     out: StrPath,
     *,
-    names: Mapping[str, str] | None = None,
+    map: Mapping[str, str] | None = None,
     by: str | Iterable[str] = (),
     table: StrPath | None = None,
     corrections: StrPath | None = None,
@@ -59,7 +59,7 @@ def evaluate(
     runs : the path of a run folder, or several.
     out : a folder like a run's, for ``skelemo report``; must not exist yet. Its ``environment.json`` has notes on the
         scores.
-    names : mapping from classes, values, flags or heads of the cache to the run's, such as
+    map : mapping from classes, values, flags or heads of the cache to the run's, such as
         ``{"joy": "happiness"}``; empty for none.
     by : columns to break the scores down by, such as ``"sex"``; each head's scores get a list ``by``.
     table : a table with columns ``video`` and these, if the cache does not have them.
@@ -80,7 +80,7 @@ def evaluate(
         _require_empty(out)
         where, started = choose_device(device), time.monotonic()
         model, data = load(runs, allow=allow), open_cache(cache)
-        scored = _read(model, data, names or {}, changes, where)
+        scored = _read(model, data, map or {}, changes, where)
         corpus, targets, heads = scored.corpus, scored.targets, scored.corpus.heads
         notes = overlap_notes(runs, corpus, targets, data, allow_overlap=allow_overlap)
         whole, more = model.members[0].window.sampling == "clip", Path(table) if table else None
@@ -100,7 +100,7 @@ def evaluate(
         facts = environment(data, heads, where) | scored.corrections
         facts["evaluation"] = _facts(runs, notes, time.monotonic() - started)
         _write(out, _config(runs, cache, heads), facts, predictions, heads)
-        most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
+        most = min(_mistakes_kept(run) for run in runs) if mistakes is None else mistakes
         write_mistakes(out, find_mistakes(corpus, predictions, heads, most))
         write_json(out / "scores.json", scores)
     return scores
