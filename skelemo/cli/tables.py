@@ -64,7 +64,9 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     from skelemo.evaluation.metrics import title_of
 
     console = Screen()
-    shown = table(f"scores of {out}", "subset", "head", "metric", "value", "95 % interval", words=range(3))
+    seeds = max((len(scored.get("seeds", ())) for heads in scores.values() for scored in heads.values()), default=0)
+    title = f"scores of {out}" + (f": mean predictions of {seeds} seeds" if seeds else "")
+    shown = table(title, "subset", "head", "metric", "value", "95 % interval", words=range(3))
     for subset, heads in scores.items():
         for head, scored in heads.items():
             for name, figure in scored.items():

@@ -107,10 +107,11 @@ def test_scores_have_intervals_or_the_reason_for_none_and_groups_a_table_of_thei
         for name, n, f1 in (("Ann", 1, 0.25), ("Ben", 1200, None))
     ]
     mood = {"macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}, "accuracy": {"value": 0.75}, "uar": {"value": None}}
-    mood |= {"groups": 99, "note": "few windows", "by": groups}
+    mood |= {"groups": 99, "note": "few windows", "by": groups, "seeds": {"0": {}, "1": {}}}
     dull = {"ccc_mean": {"value": None}, "groups": 99}
     scores_table(Path("a run"), {"test": {"mood": mood, "va": dull}})
     shown = capsys.readouterr().out
+    assert "scores of a run: mean predictions of 2 seeds" in shown
     assert "test, mood: few windows" in shown
     assert "test, va: no scores: the labels do not vary" in shown
     assert "skelemo report 'a run' --out 'a run/report'" in shown
