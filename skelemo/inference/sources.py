@@ -21,6 +21,7 @@ from skelemo.inference.keypoints import Keypoints, ReadOptions, Stage, find_keyp
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
+from skelemo.openpose.points import canonicalize
 from skelemo.pose.extract import find_videos
 from skelemo.skeleton import Layout, layout, stream_layout
 
@@ -171,6 +172,7 @@ def require_parts(cache: Cache, wanted: Layout) -> None:
 
 def _write_frames(folder: Path, frames: Sequence[Mapping[str, Any]]) -> Path:
     """Write OpenPose's dictionaries as OpenPose's files."""
+    frames = list(frames)
     if not frames or not all(isinstance(frame, Mapping) and "people" in frame for frame in frames):
         raise InputError("expected a list of OpenPose's dictionaries, one per frame, each with 'people'")
     folder.mkdir()
@@ -207,12 +209,15 @@ def _write_array(folder: Path, keypoints: np.ndarray, wanted: Layout, fps: float
     if name is None or any(layout(name).part(part.name) is None for part in wanted.parts):
         what = f"{keypoints.shape[1]} points" + (f" ({name})" if name else "")
         raise InputError(f"the array has {what}; the model takes {wanted.name}, [T, {len(wanted)}, 3]")
-    points = np.where(keypoints[..., 2:] > 0, keypoints, 0).astype(np.float32)
+    points = keypoints.astype(np.float32)
+    canonicalize(points)
     if not points[..., 2].any():
         raise InputError("the array: nobody is visible, all confidences are 0")
+    if np.abs(points[..., :2]).max() <= 1:
+        raise InputError("the array: no coordinate exceeds 1; expected pixels: multiply by the image's size")
     numbers = np.arange(len(points), dtype=np.int32)
-    clip = Clip("array", "array", points, numbers, width=size[0], height=size[1], fps=fps)
     try:
+        clip = Clip("array", "array", points, numbers, width=size[0], height=size[1], fps=fps)
         write_shard(folder, Header(name), [clip])
     except CacheError as error:
         raise ConfigError(str(error)) from None

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 from small_caches import BODY_AND_FACE, HEADS, a_cache, a_sequence
 
@@ -171,6 +172,13 @@ def test_an_array_is_predicted_as_its_sequence_is(run, cache):
     np.testing.assert_allclose(found[["p_glad", "valence"]], expected[["p_glad", "valence"]], atol=1e-6)
 
 
+def test_confidences_of_an_array_may_exceed_1_as_openpose_writes_them(run):
+    points, model = walking(), skelemo.load(run)
+    above = points.copy()
+    above[2, 30, 2] = 1.05
+    np.testing.assert_array_equal(model.predict(above)["valence"], model.predict(points)["valence"])
+
+
 def openpose(points: np.ndarray, face: bool = True) -> dict:
     person = {"person_id": [-1], "pose_keypoints_2d": points[:25].ravel().tolist()}
     person |= {"face_keypoints_2d": points[25:].ravel().tolist() if face else []}
@@ -291,6 +299,10 @@ def test_sources_that_do_not_fit_are_refused(run, cache, tmp_path):
         model.predict(np.zeros((4, 95, 2)))
     with pytest.raises(InputError, match="nobody is visible"):
         model.predict(np.zeros((4, 95, 3)))
+    with pytest.raises(InputError, match="no coordinate exceeds 1; expected pixels"):
+        model.predict(walking() / 1000)
+    with pytest.raises(InputError, match="expected a list of OpenPose's dictionaries"):
+        model.predict(torch.from_numpy(walking()))
     with pytest.raises(InputError, match="nobody is visible"):
         model.predict([{"version": 1.3, "people": []}] * 3)
     with pytest.raises(InputError, match="each with 'people'"):
