@@ -71,8 +71,11 @@ def _read(path: Path, *, shares: bool) -> Annotations:
     _check_subsets(folds)
     labels = _collect_labels(folds)
     items = tuple(_annotation(clip, labels, votes, folds, path, shares) for clip in sorted({*labels, *votes}))
-    different = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
-    if different:
+    winners = {clip: _most_votes(one) if shares else one.winner for clip, one in votes.items()}
+    different = sorted(clip for clip, label in labels.items() if winners.get(clip, label) != label)
+    if different and shares:
+        notes.append(f"clips with most votes for another emotion than their label (votes are used): {tally(different)}")
+    elif different:
         notes.append(f"clips with another label in annotation.xlsx (the folds' label is used): {tally(different)}")
     return Annotations((EXPRESSION,), items, tuple(notes))
 
@@ -182,6 +185,11 @@ def _annotation(
         labels={EXPRESSION.name: _shares(label, votes.get(clip)) if shares else np.array([label], np.int16)},
         source=str(path),
     )
+
+
+def _most_votes(votes: Votes) -> int:
+    """The emotion with the most votes, the first of equals; without votes the winner."""
+    return int(np.argmax(votes.counts)) if any(votes.counts) else votes.winner
 
 
 def _shares(label: int, votes: Votes | None) -> np.ndarray:

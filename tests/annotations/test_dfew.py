@@ -192,13 +192,16 @@ def test_the_released_folds_are_complete(shared_data: Path) -> None:
 
 def test_votes_are_read_as_shares(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
-    write_votes(tmp_path, [1, 0, 7, 3, 0, 0, 0, 0, 2], [4, 5, 0, 5, 0, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0, 6])
+    rows = [1, 0, 7, 3, 0, 0, 0, 0, 2], [4, 5, 0, 5, 0, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0, 6]
+    write_votes(tmp_path, *rows, [3, 9, 0, 1, 0, 0, 0, 0, CLIPS[3]])
     annotations = read_annotations(f"dfew-votes:{tmp_path}", tmp_path)
     shares = {item.video: item.labels["expression"][0].tolist() for item in annotations.items}
     assert shares["00001"] == pytest.approx([0, 0.7, 0.3, 0, 0, 0, 0])
     assert shares["00004"] == [0.5, 0, 0.5, 0, 0, 0, 0]
     assert shares["00005"] == [0, 0, 0, 0, 0, 1, 0]  # a label without votes
     assert shares["00002"] == [0, 0, 1, 0, 0, 0, 0]  # in the folds alone
+    label = "clips with most votes for another emotion than their label (votes are used): 1 (3)"
+    assert [label] == [note for note in annotations.notes if "votes" in note]
     (tmp_path / "Annotation/annotation.xlsx").unlink()
     with pytest.raises(InputError, match=r"no annotation.xlsx with votes found"):
         read_annotations(f"dfew-votes:{tmp_path}", tmp_path)
