@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing but Python to predictions: simulated actors, a cache, an ANN for both heads, a page, and a recording
-# that nothing was trained on. About a minute of one core, beside the installation.
+# that nothing was trained on. About a minute on one core, plus the installation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh "[video]"

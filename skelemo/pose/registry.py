@@ -1,8 +1,8 @@
-"""Pose programs by name, and their options.
+"""Pose estimators by name, and their options.
 
-A program is a registered function ``program(options)``: a context manager that returns a `Find` and owns any process
-shared by videos. ``find(video, notes)`` yields the number of each frame, counted from 0 in display order, and its
-OpenPose JSON in pixels of the upright image; `skelemo.pose.extract` validates and writes these.
+A pose estimator is a registered function ``estimator(options)``: a context manager that returns a `Find` and owns any
+process shared by videos. ``find(video, notes)`` yields the number of each frame, counted from 0 in display order, and
+its OpenPose JSON in pixels of the upright image; `skelemo.pose.extract` validates and writes these.
 """
 
 from collections.abc import Callable, Iterator
