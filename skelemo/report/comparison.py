@@ -33,8 +33,9 @@ NO_OPTIMIZER = "no optimizer"
 #: First words of `training_use` for data that may have been used for training.
 _USED = ("partly", "possibly")
 
-#: Settings that do not define an experiment.
-_INCIDENTAL = ("seed", "split_seed", "device", "devices", "nodes", "memory", "compile", "by", "mistakes")
+#: Settings that do not define an experiment; data and corrections are compared by content.
+_INCIDENTAL = ("data", "corrections", "seed", "split_seed", "device", "devices", "nodes", "memory", "compile", "by",
+               "mistakes", "importance")  # fmt: skip
 
 
 @dataclass(frozen=True)
