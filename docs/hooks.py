@@ -1,7 +1,12 @@
-"""Fills the generated tables of the documentation: every `<!-- table: NAME -->` line becomes the table of that name."""
+"""Fills the generated parts of the documentation: every `<!-- table: NAME -->` line becomes the table of that name."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
+
+import click
+
+_WIDTH = 80  # of a command's help, in characters: what fits beside the table of contents
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -32,8 +37,23 @@ def architectures() -> str:
     return "\n".join(rows)
 
 
+def commands() -> str:
+    """Every command with its help."""
+    from skelemo.cli import main
+
+    return "\n\n".join(_helps(main, "skelemo"))
+
+
+def _helps(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[str]:
+    context = click.Context(command, above, name.split()[-1], terminal_width=_WIDTH, **command.context_settings)
+    yield f"## {name}\n\n```text\n{command.get_help(context)}\n```"
+    if isinstance(command, click.Group):
+        for verb in command.list_commands(context):
+            yield from _helps(command.get_command(context, verb), f"{name} {verb}", context)
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-TABLES = {"settings": settings, "architectures": architectures}
+TABLES = {"commands": commands, "settings": settings, "architectures": architectures}

@@ -31,7 +31,10 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     built = {page.stem for page in (tmp_path / "site").glob("*.html")} - {"404"}
     assert built == {page.stem for page in PAGES}
-    assert "skelemo predict" in (tmp_path / "site" / "commands.html").read_text(encoding="utf-8")
+    commands = (tmp_path / "site" / "commands.html").read_text(encoding="utf-8")
+    assert "skelemo predict" in commands
+    assert "[default: body_25+face_70]" in commands
+    assert "UNSET" not in commands
     reference = (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
     assert "``" not in reference  # a description taken for a type
     assert set(re.findall(r'<h3 id="skelemo\.(?:ingest\.|skeleton\.layout\.)?(\w+)"', reference)) >= {
