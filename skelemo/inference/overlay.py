@@ -82,12 +82,12 @@ def draw_videos(
     overlay: Overlay,
     heads: tuple[Head, ...],
     found: OpenedSource,
-    tables: Iterable[pd.DataFrame],
+    tables: Iterable[tuple[str, pd.DataFrame]],
     folder: Path,
     stage: Stage,
     every: int = 1,
 ) -> tuple[list[Path], list[str]]:
-    """Draw each video of the tables, skipping those marked as finished in ``folder``.
+    """Draw each video of the tables and their keys, skipping those marked as finished in ``folder``.
 
     Returns the files, and notes on assumptions and on damaged films.
     """
@@ -102,10 +102,11 @@ def draw_videos(
         notes.append(f"frame rate unknown: drawn at {USUAL_FPS:g} frames per second (set --fps)")
     of, before = cache.frames, 0
     with stage("drawing", "frames") as report:
-        for table in tables:
+        for key, table in tables:
             for video, rows in table.groupby("video", sort=False):
                 target, sequences = targets[str(video)], cache.only(np.asarray(code[str(video)]))
-                mark = folder / f"{hashlib.sha256(str(video).encode(errors='surrogateescape')).hexdigest()[:32]}.drawn"
+                drawn = f"{key} {films.get(str(video))} {video}".encode(errors="surrogateescape")
+                mark = folder / f"{hashlib.sha256(drawn).hexdigest()[:32]}.drawn"
                 if not (mark.exists() and target.is_file()):
 
                     def tell(done: int, start: int = before, most: int = sequences.frames) -> None:

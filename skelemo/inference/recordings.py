@@ -74,13 +74,13 @@ def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints 
         _predict_chunks(model, whole, listed, where, reading, stage)
         rows, people, known = 0, 0, False
 
-        def tables() -> Iterator[pd.DataFrame]:
+        def tables() -> Iterator[tuple[str, pd.DataFrame]]:
             for chunk in listed:
-                yield pd.read_parquet(folder / f"{chunk.key}.parquet")
+                yield chunk.key, pd.read_parquet(folder / f"{chunk.key}.parquet")
 
         def counted() -> Iterator[pd.DataFrame]:
             nonlocal rows, people, known
-            for table in tables():
+            for _, table in tables():
                 rows, people = rows + len(table), people + len(table[["video", "person"]].drop_duplicates())
                 known = known or bool(has_prediction(table, model.all_heads).any())
                 yield table

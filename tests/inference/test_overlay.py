@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from skelemo.cli import main
-from skelemo.inference import cards
+from skelemo.inference import cards, overlay
 from skelemo.inference.drawing import Person
 from skelemo.inference.table import output_names
 from skelemo.targets import AU, VA, Head
@@ -133,6 +133,27 @@ def test_each_recording_has_its_video_and_a_file_takes_only_one(run, tmp_path):
     assert "note: 1 video drawn on black: no video file of this name" in result.output
     corners = {path.name: int(read(path)[0][5, -1, 0].mean()) for path in (tmp_path / "drawn").iterdir()}
     assert corners == {"one_take.mp4": pytest.approx(0, abs=8), "two_take.mp4": pytest.approx(90, abs=8)}
+
+
+def test_an_interrupted_overlay_resumes_but_not_with_other_predictions(run, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        write(tmp_path / "json" / name, 4, 0)
+    words = ("predict", run, tmp_path / "json", "--out", tmp_path / "x.csv", "--jobs", 1, "--overlay", tmp_path / "mp4")
+    draw, tried = overlay.draw_video, []
+
+    def draw_one(*given):
+        tried.append(given)
+        if len(tried) > 1:
+            raise KeyboardInterrupt
+        draw(*given)
+
+    monkeypatch.setattr(overlay, "draw_video", draw_one)
+    assert invoke(*words, "--fps", 10).exit_code != 0
+    assert invoke(*words, "--fps", 10).exit_code != 0
+    assert len(tried) == 3  # the first video once, the second twice
+    monkeypatch.setattr(overlay, "draw_video", draw)
+    assert invoke(*words, "--fps", 20).exit_code == 0
+    assert [read(tmp_path / "mp4" / f"{name}_take.mp4")[1] for name in ("one", "two")] == [20, 20]
 
 
 @pytest.mark.parametrize(
