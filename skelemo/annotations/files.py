@@ -13,12 +13,14 @@ def files_below(path: Path, *endings: str) -> Iterator[Path]:
     """Files with one of the endings at any depth below a folder, folder by folder; the path itself if it is a file.
 
     Links to folders are followed, each folder once; hidden files and ``__MACOSX`` are skipped.
+
+    Raises `InputError`: a folder cannot be listed.
     """
     if path.is_file():
         yield path
         return
     seen = set()
-    for root, folders, names in os.walk(path, followlinks=True):
+    for root, folders, names in os.walk(path, onerror=_refuse, followlinks=True):
         status = os.stat(root)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
@@ -27,6 +29,10 @@ def files_below(path: Path, *endings: str) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         wanted = [name for name in names if name.lower().endswith(endings) and not name.startswith(".")]
         yield from (Path(root, name) for name in sorted(wanted))
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror})") from None
 
 
 def read_text(path: Path, errors: str = "strict") -> str:

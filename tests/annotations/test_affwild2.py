@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_class_numbers_are_mapped_by_the_header(tmp_path: Path) -> None:
     assert item.number.tolist() == list(range(9))
     assert item.video == "1-30-1280x720"
     assert "va" not in item.labels
+
+
+def test_a_folder_that_may_not_be_listed_is_refused_instead_of_passed_over(tmp_path, monkeypatch):
+    expr(tmp_path / "EXPR_Set/Training_Set", "1-30-1280x720", 0, header=SEVEN)
+    closed, scandir = va(tmp_path / "VA_Set/Training_Set", "1-30-1280x720", "0,0").parents[1], os.scandir
+
+    def may_list(path: str) -> object:
+        if path == str(closed):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", may_list)
+    with pytest.raises(InputError, match=r"VA_Set: cannot be listed \(Permission denied\)"):
+        read(tmp_path)
 
 
 def test_other_is_the_eighth_class(tmp_path: Path) -> None:
