@@ -48,31 +48,34 @@ def find_mistakes(corpus: Corpus, table: pd.DataFrame, heads: Sequence[Head], mo
 
 def missing_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
     """Group ``[W]`` of each window by the share of missing points in its target frame, or in its whole clip."""
-    missing = 1 - _visible(corpus, rows, clips=clips).mean(1)
-    return np.array(_MISSING, object)[np.searchsorted(_BOUNDS, missing.round(6), side="right").clip(max=3)]
+    points, of = _visible(corpus, rows, clips=clips)
+    missing = 1 - points.mean(1)
+    return np.array(_MISSING, object)[np.searchsorted(_BOUNDS, missing.round(6), side="right").clip(max=3)][of]
 
 
 def visible_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
     """Group ``[W]`` of each window by the kinds of parts visible in its target frame, or in its whole clip."""
-    points, words = _visible(corpus, rows, clips=clips), np.full(len(rows), "", object)
+    points, of = _visible(corpus, rows, clips=clips)
+    words = np.full(len(points), "", object)
     for kind in dict.fromkeys(part.kind for part in corpus.layout.parts):
         shown = np.any([points[:, corpus.layout.slices[part.name]].any(1)
                         for part in corpus.layout.parts if part.kind == kind], axis=0)  # fmt: skip
         words = np.where(shown, np.where(words == "", kind, words + " and " + kind), words)
-    return np.where(words == "", "nothing", words)
+    return np.where(words == "", "nothing", words)[of]
 
 
 #: Computed grouping columns by name.
 COMPUTED = {"missing": missing_groups, "visible": visible_groups}
 
 
-def _visible(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
-    """Visibility ``[W, V]`` of points; for clips the share of frames in which they are visible."""
+def _visible(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Visibility ``[N, V]`` in target frames, or share of visible frames in clips, and the index of each window."""
     if clips:
-        starts, lengths = (corpus.sequences[name].to_numpy()[corpus.sequence(rows)] for name in ("start", "length"))
+        sequences, of = np.unique(corpus.sequence(rows), return_inverse=True)
+        starts, lengths = (corpus.sequences[name].to_numpy()[sequences] for name in ("start", "length"))
         found = [(corpus.keypoints[int(first) : int(first + length), :, 2] > 0).float().mean(0).cpu().numpy()
                  for first, length in zip(starts, lengths, strict=True)]  # fmt: skip
-        return np.stack(found) if found else np.zeros((0, len(corpus.layout)), np.float32)
+        return np.stack(found) if found else np.zeros((0, len(corpus.layout)), np.float32), of
     blocks = [rows[first : first + BLOCK_FRAMES] for first in range(0, len(rows), BLOCK_FRAMES)]
     shown = [(corpus.keypoints[torch.as_tensor(one, device=corpus.device)][..., 2] > 0).cpu().numpy() for one in blocks]
-    return np.concatenate(shown) if shown else np.zeros((0, len(corpus.layout)), bool)
+    return np.concatenate(shown) if shown else np.zeros((0, len(corpus.layout)), bool), np.arange(len(rows))

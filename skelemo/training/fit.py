@@ -206,7 +206,8 @@ def _score_groups(
     scores: Scores, predictions: pd.DataFrame, job: Job, cache: Cache, clips: Sequence[str], subset: str
 ) -> None:
     """Add scores by each column of ``by`` with at least two values in the subset."""
-    rows, whole = rows_of(job.corpus, predictions), job.config.sampling == "clip"
+    rows = rows_of(job.corpus, predictions)
+    whole = job.config.sampling == "clip" or {head.name for head in job.heads} <= {*clips}
     for column in job.config.by:
         values = groups_by(column, cache, job.corpus, rows, None, clips=whole, strict=False)
         if len({*values.tolist()} - {""}) > 1:

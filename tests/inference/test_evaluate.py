@@ -176,6 +176,23 @@ def test_labeled_clips_have_one_prediction_each(run, tmp_path):
     assert scored["accuracy"]["value"] == pytest.approx(accuracy_score(truth, answers))
 
 
+def test_a_labeled_clip_is_in_one_group_by_what_all_its_frames_show(run, tmp_path):
+    clips = []
+    for index in range(12):
+        one = a_clip(f"c{index}", 50 + index, np.full(8, index % 3), labels={"expression": np.full(8, index % 3, "i2")})
+        one.keypoints[..., 2], one.keypoints[index % 2 :: 2, 9:] = 1, 0
+        clips.append(one)
+    cache = a_cache(tmp_path / "clips", *clips, header=Header("body_25", HEADS[:1]))
+    own = trained(cache, tmp_path / "own", "svm", head="expression", by=["missing"], max_gap=0)
+    seen = [json.loads((own / "scores.json").read_text())["test"]["expression"]]
+    seen.append(
+        skelemo.evaluate(own, cache, out=tmp_path / "out", by="missing", allow_overlap=True)["test"]["expression"]
+    )
+    for scored in seen:
+        groups = [(one["group"], one["scores"]["windows"]) for one in scored.get("by", [])]
+        assert groups in ([], [("25 to 50 %", scored["windows"])])  # half of the frames lack 16 of 25 points
+
+
 @pytest.mark.parametrize("table", [None, "table.csv"])
 def test_scores_are_split_by_a_column_of_the_cache_or_of_a_table(run, other, tmp_path, monkeypatch, table):
     monkeypatch.chdir(tmp_path)

@@ -83,7 +83,8 @@ def evaluate(
         scored = _read(model, data, map or {}, changes, where)
         corpus, targets, heads = scored.corpus, scored.targets, scored.corpus.heads
         notes = overlap_notes(runs, corpus, targets, data, allow_overlap=allow_overlap)
-        whole, more = model.members[0].window.sampling == "clip", Path(table) if table else None
+        whole = model.members[0].window.sampling == "clip" or len(scored.clips) == len(heads)
+        more = Path(table) if table else None
         groups = {
             column: groups_by(column, data, scored.corpora[0], targets.row, more, clips=whole) for column in columns
         }
