@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 #: Error numbers of network failures and exhausted resources, which do not mean that a file is damaged.
 NOT_OF_THE_FILE = frozenset(
@@ -58,3 +59,10 @@ def os_reason(error: OSError) -> str:
     if isinstance(error, FileExistsError | NotADirectoryError):  # from creating a folder
         return "is a file, expected a folder"
     return error.strerror or str(error)
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The error for a file that cannot be read, and may be intact, or whose content is damaged."""
+    if isinstance(error, OSError) and error.errno:
+        return InputError(f"{path} cannot be read: {os_reason(error)}")
+    return InputError(f"{path} is damaged: {one_line(error)}")

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.atomic import LOCK, finished
-from skelemo.errors import ConfigError, InputError, one_line
+from skelemo.errors import ConfigError, InputError, damaged
 from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import schema_error
 from skelemo.runs.yaml_settings import read_yaml
@@ -170,7 +170,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {one_line(error)}") from error
+        raise damaged(path, error) from error
     if wrong := schema_error(path.name, content):
         raise InputError(f"{path} is not a valid file of a run ({wrong})")
     return dict(content)
@@ -222,7 +222,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         return read_yaml(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {one_line(error)}") from error
+        raise damaged(path, error) from error
 
 
 def _check_scores(run: Run) -> None:
@@ -254,7 +254,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         except pd.errors.EmptyDataError:
             continue
         except (OSError, ValueError) as error:
-            raise InputError(f"{file} is damaged: {one_line(error)}") from error
+            raise damaged(file, error) from error
         if "epoch" in table:
             # A logger may write training and validation metrics of an epoch in separate rows.
             place = int(fold) if folder.parent == path and fold.isdecimal() else number

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.atomic import finished
-from skelemo.errors import InputError, one_line
+from skelemo.errors import InputError, damaged
 from skelemo.targets import Head, hard_labels
 
 WINDOW = ("fold", "subset", "sequence", "video", "subject", "frame")
@@ -83,7 +83,7 @@ def read_predictions(path: Path, heads: Sequence[Head]) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path, page_checksum_verification=True)
     except (OSError, ValueError, LookupError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path} is damaged: {one_line(error)}") from error
+        raise damaged(path, error) from error
     _check(frame, heads, path)
     for name in frame.columns:
         if name not in _WHOLE and not pd.api.types.is_numeric_dtype(frame[name].dtype):

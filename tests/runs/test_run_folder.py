@@ -10,7 +10,7 @@ from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
 from skelemo.report import overview, page, tables
 from skelemo.report.comparison import compare
-from skelemo.runs.folder import UnfinishedError, read_run, training_folders, write_json
+from skelemo.runs.folder import UnfinishedError, read_json, read_run, training_folders, write_json
 from skelemo.runs.predictions import read_predictions, write_predictions
 from skelemo.targets import EXPRESSION, VA
 
@@ -21,6 +21,11 @@ CLASSES = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "f
 @pytest.fixture
 def run(tmp_path: Path, run_folder: RunFolder) -> Path:
     return run_folder(tmp_path / "runs" / "ann", subjects=3, videos=2, frames=4)
+
+
+def test_a_file_that_the_system_does_not_read_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory$"):
+        read_json(tmp_path)
 
 
 def test_a_run_folder_is_read_as_it_was_written(run: Path) -> None:
