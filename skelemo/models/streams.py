@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, unknown
-from skelemo.models.face_streams import Frontal, Organs
+from skelemo.models.face_streams import Angles, Frontal, Organs
 from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
 from skelemo.skeleton import Layout
@@ -17,7 +17,7 @@ FARTHEST = 10.0
 #: Coordinates with a smaller variance are centered but not scaled.
 CONSTANT = 1e-6
 #: Streams of the face; all other points are zero.
-SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
+SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal, "angle": Angles}
 
 
 def mirrored(keypoints: Tensor, layout: Layout) -> Tensor:
@@ -58,7 +58,8 @@ class Streams(nn.Module):
 
     ``joint`` is the position, ``bone`` the vector from the parent (`parents`), ``joint_motion`` and ``bone_motion``
     their change to the next frame, ``organ`` the shape of each facial feature (`Organs`), ``frontal`` the face
-    mapped to the front (`Frontal`). In the last two all other points are zero.
+    mapped to the front (`Frontal`), ``angle`` angles between its points (`Angles`). In the last three all other points
+    are zero.
 
     Every coordinate of every point is standardized over the frames in which the point is visible, with batch statistics
     in training and running statistics afterwards; a missing point stays zero. Confidence is replaced by visibility, 1

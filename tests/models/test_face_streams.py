@@ -1,13 +1,13 @@
-"""The streams organ and frontal: what of a face they keep, and what they leave out."""
+"""The streams organ, frontal and angle: what of a face they keep, and what they leave out."""
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from skelemo.errors import ConfigError
-from skelemo.models.face_streams import Frontal, Organs
+from skelemo.models.face_streams import Angles, Frontal, Organs
 from skelemo.models.registry import Spec, create
-from skelemo.models.streams import Streams
+from skelemo.models.streams import Streams, mirrored
 from skelemo.preprocess import Preparation, prepare
 from skelemo.simulate.face import _SHAPE
 from skelemo.skeleton import FACE_70, layout
@@ -116,8 +116,45 @@ def test_a_face_on_a_line_tells_nothing_and_hurts_nothing():
     assert torch.isfinite(points.grad).all()
 
 
+def test_angles_and_ratios_of_lengths_do_not_depend_on_where_and_how_large_a_face_is():
+    points = faces()
+    turn = torch.tensor([[0.8, 0.6], [-0.6, 0.8]])
+    moved = torch.cat([points[..., :2] @ turn * 3 + 5, points[..., 2:]], -1)
+    found = shown(Angles(WHOLE), points)
+    assert_close(shown(Angles(WHOLE), moved), found, atol=0.1, rtol=0)  # tiny sides count less
+    assert found.any(-1).sum(1).tolist() == [55] * 5
+    assert not found[:, :START].any()
+
+
+def test_the_angle_at_a_mouth_corner_is_how_far_the_mouth_is_open():
+    points = faces(1)
+    corner, above, below = (START + FACE_70.index(f"OuterMouth{index}") for index in (0, 3, 9))
+    points[0, corner, :2] = torch.zeros(2)
+    points[0, above, :2] = torch.tensor([0.6, -0.6])
+    points[0, below, :2] = torch.tensor([0.3, 0.3])
+    found = shown(Angles(WHOLE), points)[0, corner]
+    assert_close(found[:2], torch.tensor([torch.pi / 2, 0.68]), atol=0.02, rtol=0)
+    assert found[2] == points[0, corner, 2]
+    points[0, below] = 0
+    assert not shown(Angles(WHOLE), points)[0, corner].any()
+
+
+def test_left_and_right_angles_change_places_in_a_mirrored_face():
+    points = faces()[:, None]
+    found = mirrored(shown(Angles(WHOLE), points), WHOLE)[..., :2].abs()
+    assert_close(shown(Angles(WHOLE), mirrored(points, WHOLE))[..., :2].abs(), found, atol=1e-5, rtol=0)
+
+
+def test_angles_between_points_in_one_place_are_finite_and_so_are_their_gradients():
+    points = torch.ones(2, 95, 3, requires_grad=True)
+    found = shown(Angles(WHOLE), points)
+    assert not found[..., :2].any()
+    found.sum().backward()
+    assert torch.isfinite(points.grad).all()
+
+
 def test_a_layout_without_a_face_is_refused():
-    for name in ("organ", "frontal"):
+    for name in ("organ", "frontal", "angle"):
         with pytest.raises(ConfigError, match="need a face, which the layout body_25 lacks"):
             Streams(Spec(layout("body_25"), (VA,), 1), [name])
 
@@ -125,7 +162,11 @@ def test_a_layout_without_a_face_is_refused():
 @pytest.mark.parametrize("arch", ["ann", "gru", "stgcnpp"])
 def test_networks_take_them(arch: str):
     model = create(
-        arch, layout_name="body_25+face_70", frames=4, heads=("expression", "va"), streams=["joint", "organ", "frontal"]
+        arch,
+        layout_name="body_25+face_70",
+        frames=4,
+        heads=("expression", "va"),
+        streams=["joint", "organ", "frontal", "angle"],
     )
     points, mask = faces(8).reshape(2, 4, 95, 3), torch.ones(2, 4, dtype=torch.bool)
     mask[1, 2:] = False
