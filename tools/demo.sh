@@ -7,7 +7,7 @@ source tools/environment.sh "[video]"
 
 out=demo
 [ -e "$out/actors/simulated.json" ] && rm -rf "$out" # an earlier demo's; anything else there is refused below
-skelemo synth "$out/actors" --format affwild2 --subjects 24 --clips 2 --frames 450 --seed 1
+skelemo synth "$out/actors" --form affwild2 --subjects 24 --clips 2 --frames 450 --seed 1
 mkdir "$out/held_back" # all recordings of the first actor; their labels stay unused
 awk -F, '$3 == 0 { print $1 }' "$out/actors/truth/affwild2/clips.csv" | sort -u | while read -r video; do
     mv "$out/actors/json/$video" "$out/held_back/"

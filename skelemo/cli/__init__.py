@@ -92,10 +92,10 @@ class _Skelemo(Verbs):
     cls=_Skelemo,
     modules=f"{__name__}.{{}}",
     verbs=(
-        *("synth", "extract", "ingest", "cache", "samples", "view", "models"),
+        *("synth", "extract", "ingest", "cache", "show", "view", "models"),
         *("train", "pretrain", "study", "tune", "predict", "live", "evaluate", "report", "audit", "export"),
     ),
-    shared={"samples": "view", "pretrain": "train", "tune": "study"},
+    shared={"show": "view", "pretrain": "train", "tune": "study"},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(skelemo.__version__, prog_name="skelemo")

@@ -18,9 +18,8 @@ from skelemo.cli.values import PATH
 )
 @click.option("--out", required=True, type=PATH, help="Output folder for the table and page.")
 @click.option("--corrections", type=PATH, help="Correction table to apply first.")
-@click.option("--max-suspects", type=click.IntRange(1), default=1000, show_default=True,
-              help="Maximum number of suspects per kind.")  # fmt: skip
-def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | None, max_suspects: int) -> None:
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="Maximum suspects per kind.")
+def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | None, most: int) -> None:
     """Rank probable errors in a CACHE, for review.
 
     Finds labels that disagree with out-of-fold predictions, labels that are shifted in time, tracks that jump to
@@ -37,7 +36,7 @@ def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | 
     from skelemo.cli.tables import suspects_table
 
     with progress("checking labels", "heads") as report:
-        found = audit(open_cache(cache), runs, corrections=corrections, most=max_suspects, report=report)
+        found = audit(open_cache(cache), runs, corrections=corrections, most=most, report=report)
     write_audit(found, out)
     notes(found.notes)
     suspects_table(found.suspects)

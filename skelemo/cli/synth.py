@@ -10,8 +10,8 @@ from skelemo.cli.values import PATH, SEED
 
 @click.command("synth")
 @click.argument("out", type=PATH)
-@click.option("--format", "form", default="affwild2", show_default=True,
-              type=click.Choice(["affwild2", "dfew", "both"]), help="Label format.")  # fmt: skip
+@click.option("--form", default="affwild2", show_default=True, type=click.Choice(["affwild2", "dfew", "both"]),
+              help="Label format.")  # fmt: skip
 @click.option("--subjects", default=24, show_default=True, help="Number of different actors.")
 @click.option("--clips", default=2, show_default=True, help="Videos per actor (dfew: per emotion).")
 @click.option("--frames", default=600, show_default=True, help="Approximate frames per video (dfew: a tenth of it).")

@@ -1,4 +1,4 @@
-"""``skelemo view`` and ``skelemo samples``."""
+"""``skelemo view`` and ``skelemo show``."""
 
 from pathlib import Path
 
@@ -54,21 +54,21 @@ def command(
     serve(viewer, port, ready)
 
 
-@click.command("samples")
+@click.command("show")
 @click.argument("cache", nargs=-1, required=True, type=PATH)
 @click.option("--out", required=True, type=PATH, help="Output folder; new or empty.")
 @click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples per class.")
 @click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),
               help="Content of the images.  [default: person, face or both, as in the cache]")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed gives the same samples.")
-def samples(cache: tuple[Path, ...], out: Path, per_class: int, view: str | None, seed: int) -> None:
+def show(cache: tuple[Path, ...], out: Path, per_class: int, view: str | None, seed: int) -> None:
     """Write a page of samples by class, to check labels by eye.
 
     Each sample is drawn in OpenPose's style, with its sequence, frame number and other labels. The page is
     self-contained.
 
     \b
-    skelemo samples cache/affwild2 --out pages/affwild2
+    skelemo show cache/affwild2 --out pages/affwild2
     """
     from skelemo.cache.store import open_cache
     from skelemo.view.sample_page import write_page

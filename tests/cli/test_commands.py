@@ -172,7 +172,7 @@ def test_two_caches_that_contradict_each_other_are_not_taken_for_old_and_new(cli
         for file in clips.glob("happy/happy0/*.json"):
             file.write_text(json.dumps(moved))
         call("ingest", clips, "--out", tmp_path / person)
-    answer = call("samples", tmp_path / "auto", tmp_path / "largest", "--out", tmp_path / "page")
+    answer = call("show", tmp_path / "auto", tmp_path / "largest", "--out", tmp_path / "page")
     assert answer.exit_code == 2
     assert "one of the two caches" in answer.output
     assert "remove" not in answer.output

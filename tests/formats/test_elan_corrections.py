@@ -174,7 +174,7 @@ def test_the_verb_lists_and_exchanges(cache, tmp_path):
     [
         (["--file", "missing.csv"], "missing.csv: no such correction table"),
         (["--to", "no/a.eaf"], "the folder no does not exist"),
-        (["--to", "a.eaf", "--media", "missing.mp4"], "missing.mp4: no such file; expected the video that ELAN opens"),
+        (["--to", "a.eaf", "--film", "missing.mp4"], "missing.mp4: no such file; expected the video that ELAN opens"),
     ],
 )
 def test_a_missing_file_is_a_one_line_error(cache, tmp_path, monkeypatch, words, told):

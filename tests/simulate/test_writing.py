@@ -37,7 +37,7 @@ def test_the_command_prints_how_to_ingest_what_it_wrote(tmp_path):
     words = [
         "synth",
         str(tmp_path / "an actor"),
-        "--format",
+        "--form",
         "both",
         "--subjects",
         "5",

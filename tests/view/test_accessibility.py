@@ -219,7 +219,7 @@ def test_notebook_cells_and_the_page_of_samples_are_accessible(tab, folder, tmp_
         assert tab.get_by_text(title, exact=True).locator("visible=true").count() == 1
     reached = stops(tab)
     assert [name for name in reached if name in ("clip 000", "pair_r")] == ["clip 000", "pair_r"]
-    ended = CliRunner().invoke(main, ["samples", str(folder), "--out", str(tmp_path / "samples")])
+    ended = CliRunner().invoke(main, ["show", str(folder), "--out", str(tmp_path / "samples")])
     assert ended.exit_code == 0, ended.output
     tab.goto((tmp_path / "samples" / "samples.html").as_uri())
     assert findings(tab) == []

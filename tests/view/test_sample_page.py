@@ -1,4 +1,4 @@
-"""``skelemo samples``: a page of samples by class."""
+"""``skelemo show``: a page of samples by class."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from small_caches import BODY, BODY_AND_FACE, MOOD, a_cache, a_sequence
 
 from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
-from skelemo.cli.view import samples as command
+from skelemo.cli.view import show as command
 from skelemo.errors import ConfigError
 from skelemo.targets import Head
 from skelemo.view.sample_page import spread, write_page

@@ -13,7 +13,7 @@ from skelemo.cli.values import PATH, RATE, TEXT
 @click.option("--to", "to", type=PATH, metavar="FILE.eaf", help="Write the corrected labels to an ELAN file.")
 @click.option("--from", "from_", type=PATH, metavar="FILE.eaf", help="Add the changes made in an ELAN file.")
 @click.option("--video", type=TEXT, help="Recording, if the cache has several.")
-@click.option("--media", "film", type=PATH, help="With --to, the video for ELAN to open.")
+@click.option("--film", type=PATH, help="With --to, the video for ELAN to open.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second.  [default: the cache's]")
 @click.option("--author", type=TEXT, help="Author of the corrections.  [default: your user name]")
 def command(
