@@ -134,7 +134,7 @@ def pairs_basis(paired: "Paired") -> str:
 
 
 def trained_heads(run: Run) -> tuple[Head, ...]:
-    """A run's heads without the emotions that valence and arousal are mapped to."""
+    """A run's heads without the emotions mapped from its values."""
     mapped = run.config.get("neutral_radius") is not None
     return tuple(head for head in run.heads if not (mapped and head == READING))
 

@@ -81,7 +81,7 @@ def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame,
 
 
 def _common_heads(runs: Sequence[Run]) -> list[Head]:
-    """Heads of all runs; classes may be in any order. Emotions mapped from valence and arousal are not averaged."""
+    """Heads of all runs; classes may be in any order. Mapped emotions are not averaged."""
     names = [{head.name for head in trained_heads(run)} for run in runs]
     heads = [head for head in trained_heads(runs[0]) if all(head.name in known for known in names)]
     if not heads:
