@@ -33,6 +33,7 @@ from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
 SMALL = {"image_size": 32, "width": 16, "widths": (8, 8), "blocks": 1, "layers": 1, "attention_heads": 2, "trees": 5}
+SMALL |= {"streams": ("joint", "organ", "frontal", "angle")}
 #: The others take ten seconds each, most of it in torch's exporter.
 QUICK = {"svm"}
 
