@@ -110,7 +110,9 @@ class Baseline(Fitted):
         columns = [(one, _known(one)) for one in (truth[:, None] if head.kind == "classes" else truth).T]
         try:
             return [
-                self.make(head.kind, seed, rows.shape[1], len(np.unique(one[known]))).fit(rows[known], one[known])
+                self.make(head.kind, seed, rows.shape[1], len(np.unique(one[known]))).fit(
+                    _some(rows[known]), one[known]
+                )
                 for one, known in columns
             ]
         except (ValueError, ArithmeticError) as error:  # scikit-learn rejects the input
@@ -149,6 +151,12 @@ class Baseline(Fitted):
         logits = raw.new_full((raw.shape[0], len(head)), -torch.inf)
         classes = getattr(self, f"{head.name}_classes")
         return logits.index_copy(1, classes, raw).float()
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    """The rows ``[N, F]`` with 0 for features that are missing in all of them: trees need a value."""
+    rows[:, np.isnan(rows).all(0)] = 0
+    return rows
 
 
 def fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

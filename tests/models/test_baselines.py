@@ -235,6 +235,21 @@ def test_missing_points_are_no_zeros_and_confidences_no_features(name):
         assert torch.equal(model(unsure, mask)[head], output)
 
 
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_point_that_is_never_visible_in_training_changes_nothing(name):
+    model = create(name, layout_name="body_25", heads=(EXPRESSION, VA, AU), **SMALL.get(name, {}))
+    points, mask, labels = people(90)
+    points[:, :, 11] = 0
+    model.fit([(points, mask)], labels, np.arange(90), mirror=False, seed=3)
+    asked, seen, _ = people(10, seed=4)
+    hidden = asked.clone()
+    hidden[:, :, 11] = 0
+    for head, output in model.eval()(hidden, seen).items():
+        assert not output.isnan().any()
+        if name == "boosting":  # the others would extrapolate
+            assert torch.equal(model(asked, seen)[head], output)
+
+
 def test_features_are_standardized_over_the_windows_that_have_them():
     points, mask, labels = people(300)
     points[..., 0] += 50  # far from the zeros of missing points
