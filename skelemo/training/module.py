@@ -58,7 +58,7 @@ class Training(lightning.LightningModule):
         self.seed = seed
         self.named = named
         self._wrong: tuple[Tensor, Tensor] | None = None  # see `_watch`
-        self.taken = start.taken if start else frozenset()
+        self.start = start
         self.resting = start.resting(network) if start else []
         #: Log variance of each head, if loss weights are learned.
         self.uncertainty = nn.Parameter(torch.zeros(len(heads))) if config.loss_weighting == "learned" else None
@@ -180,7 +180,7 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule, by name."""
         learned = [] if self.uncertainty is None else [self.uncertainty]
-        optimizer = make_optimizer(self.network, self.config, learned, self.taken)
+        optimizer = make_optimizer(self.network, self.config, learned, self.start.taken if self.start else ())
         return [optimizer], make_schedules(optimizer, int(self.trainer.estimated_stepping_batches), self.config)
 
     def _mixed_loss(self, batch: Batch) -> Tensor:

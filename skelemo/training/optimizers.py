@@ -71,7 +71,7 @@ def make_optimizer(
 def parameter_groups(
     network: nn.Module, backbone_lr: float, rates: Mapping[str, float] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Trainable parameters grouped by learning rate and weight decay.
+    """Trainable parameters grouped by learning rate and weight decay; those with the usual rate come first.
 
     The network's ``backbone_parameters()`` have the learning rate ``backbone_lr``, parameters in ``rates`` their own.
     Norms, biases and positional embeddings have no weight decay.
@@ -84,7 +84,7 @@ def parameter_groups(
             rate = (rates or {}).get(name, backbone_lr if id(parameter) in backbone else None)
             decays = parameter.ndim > 1 and not _UNDECAYED.search(name)
             groups.setdefault((rate, decays), []).append(parameter)
-    for (own, decays), parameters in groups.items():
+    for (own, decays), parameters in sorted(groups.items(), key=lambda group: group[0][0] is not None):
         yield {
             "params": parameters,
             **({} if own is None else {"lr": own}),

@@ -41,7 +41,7 @@ def find_rate(task: Training, loaders: lightning.LightningDataModule, options: M
     options : options of Lightning's Trainer.
     """
     rising = task.config.model_copy(update={"lr": LOWEST, "schedule": "constant", "warmup": 0, "ema": 0.0})
-    probe = _Probe(deepcopy(task.network), rising, task.heads, task.contexts, task.seed)
+    probe = _Probe(deepcopy(task.network), rising, task.heads, task.contexts, task.seed, task.start)
     sweep = _Sweep()
     own = {"max_steps": STEPS, "max_epochs": -1, "limit_val_batches": 0, "callbacks": [sweep]}
     lightning.Trainer(**{**options, **own, "enable_checkpointing": False}).fit(probe, datamodule=loaders)
@@ -85,10 +85,10 @@ class _Sweep(Callback):
             group["lr"] = ratio * _rate(len(self.losses))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
-        """Record the loss of the step, averaged over its batches."""
+        """Record the loss of the step, the sum over its batches: each is already divided by their number."""
         self._batches.append(float(outputs["loss"]))
         if trainer.global_step > len(self.losses):
-            loss = float(np.mean(self._batches))
+            loss = sum(self._batches)
             self._batches = []
             if math.isfinite(loss):
                 self.losses.append(loss)

@@ -3,6 +3,7 @@
 import json
 from hashlib import sha256
 
+import pandas as pd
 import pytest
 import torch
 from conftest import CutError, cut_after
@@ -14,6 +15,7 @@ from skelemo.models import create
 from skelemo.report.comparison import initial
 from skelemo.runs.folder import read_run
 from skelemo.targets import VA, Head
+from skelemo.training import module
 from skelemo.training.fit import train
 from skelemo.training.initial import initialize
 from skelemo.training.optimizers import make_optimizer
@@ -77,6 +79,20 @@ def test_loaded_weights_have_their_own_learning_rate(config):
     rate = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     assert {rate[id(p)] for name, p in network.named_parameters() if name in taken} == {0.01 * 0.1}
     assert {rate[id(p)] for name, p in network.named_parameters() if name not in taken} == {0.01}
+
+
+def test_the_rate_is_found_with_loaded_weights_at_their_own_and_recorded_for_the_others(
+    config, tmp_path, first, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(module, "make_optimizer", lambda *given: made.append(make_optimizer(*given)) or made[-1])
+    settings = SMALL | {"every": 1, "batch_size": 4, "init": str(first), "init_rate": 0.5, "lr": "auto"}
+    train(config(**settings, head="expression"), tmp_path / "run")
+    lr = json.loads((tmp_path / "run" / "lr_find.json").read_text())["suggestion"]
+    finder, training = ({group["lr"] for group in optimizer.param_groups} for optimizer in made)
+    assert max(finder) == pytest.approx(2 * min(finder))
+    assert training == {lr, lr / 2}
+    assert pd.read_csv(tmp_path / "run" / "metrics.csv")["lr"].item() == pytest.approx(lr)
 
 
 def test_initialization_from_the_test_data_is_refused(config, tmp_path, first):

@@ -52,17 +52,11 @@ def test_rates_rise_together_and_stop_at_four_times_the_lowest_loss():
     assert sweep.losses == pytest.approx([2.0] * 11 + [1.0, 3.9, 4.1])
 
 
-def test_the_loss_of_a_step_is_the_mean_over_the_batches_that_it_accumulates():
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate.LOWEST)
-    trainer = SimpleNamespace(optimizers=[optimizer], global_step=0, should_stop=False)
-    sweep, used = rate._Sweep(), []
-    for index, (loss, step) in enumerate([(1.0, 0), (4.0, 1), (2.0, 1), (8.0, 2)]):
-        sweep.on_train_batch_start(trainer, None, None, index)
-        used.append(optimizer.param_groups[0]["lr"])
-        trainer.global_step = step
-        sweep.on_train_batch_end(trainer, None, {"loss": torch.tensor(loss)}, None, index)
-    assert sweep.losses == [2.5, 5.0]
-    assert used == pytest.approx([1e-6, 1e-6, 10 ** (-6 + 7 / 139), 10 ** (-6 + 7 / 139)])
+def test_the_loss_of_a_step_is_the_mean_over_the_batches_that_it_accumulates(config, tmp_path):
+    """Nine batches, eight to a step: every other step has one batch and is not taken for divergence."""
+    train(config(lr="auto", epochs=1, batch_size=24, accumulate=8), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "lr_find.json").read_text())
+    assert found["loss"][:20] == pytest.approx([np.log(3)] * 20, abs=0.15), "before anything is learned"
 
 
 def test_a_rate_search_stops_at_the_first_loss_that_is_not_finite():
