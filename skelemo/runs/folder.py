@@ -147,7 +147,7 @@ def read_run(path: Path) -> Run:
         config=config,
         environment=environment,
         splits=read_json(path / "splits.json"),
-        metrics=_read_metrics(path),
+        metrics=read_metrics(path),
         predictions=read_predictions(path / "predictions.parquet", heads),
         scores=read_json(path / "scores.json"),
         name=path.resolve().name,
@@ -241,7 +241,7 @@ def _check_scores(run: Run) -> None:
             raise InputError(f"{run.path}: scores.json has other classes of {name}; expected {', '.join(outputs)}")
 
 
-def _read_metrics(path: Path) -> pd.DataFrame:
+def read_metrics(path: Path) -> pd.DataFrame:
     """The metrics of all folds and epochs in one table, NaN if missing."""
     tables = []
     for number, folder in enumerate(training_folders(path), 1):

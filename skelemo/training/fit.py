@@ -25,7 +25,7 @@ from skelemo.evaluation.circumplex import READING, labeled_emotions, with_readin
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.scoring.grouping import groups_by, score_by
-from skelemo.runs.folder import CHOICES, read_json, training_folders, write_json
+from skelemo.runs.folder import CHOICES, read_json, read_metrics, training_folders, write_json
 from skelemo.runs.importance import mean_importance, read_importance, write_importance
 from skelemo.runs.mistakes import write_mistakes
 from skelemo.runs.model_file import FACTS, has_model
@@ -190,9 +190,11 @@ def _mean_of_seeds(tables: Sequence[pd.DataFrame], job: Job, out: Path) -> pd.Da
 
 def _reconstruction(out: Path) -> Scores:
     """Best validation loss of a pretraining, averaged over folds and seeds; 1 is the error of predicting the mean."""
-    tables = [pd.read_csv(folder / "metrics.csv") for folder in training_folders(out)]
-    losses = [float(table["validation_loss"].min()) for table in tables if "validation_loss" in table]
-    return Scores(validation={PRETEXT: {"loss": {"value": float(np.mean(losses))}}}) if losses else Scores()
+    table = read_metrics(out)
+    if "validation_loss" not in table:
+        return Scores()
+    losses = table.groupby("fold")["validation_loss"].min()
+    return Scores(validation={PRETEXT: {"loss": {"value": float(losses.mean())}}})
 
 
 def _require_columns(config: Config, cache: Cache, corpus: Corpus) -> None:

@@ -18,6 +18,7 @@ from skelemo.inference.predictor import predict
 from skelemo.inference.scoring.importance import Budget, Predicting, importance
 from skelemo.inference.table import smoothed
 from skelemo.models import registry
+from skelemo.runs.folder import read_metrics
 from skelemo.runs.importance import write_importance
 from skelemo.runs.model_file import ModelFile, write_choices, write_model
 from skelemo.runs.predictions import prediction_table
@@ -106,7 +107,7 @@ def _importance(
         if config.is_baseline:
             learned = _FITTED * min(learned, config.fit_windows)
         else:
-            learned = min(learned, config.epoch_windows or learned) * len(pd.read_csv(folder / "metrics.csv"))
+            learned = min(learned, config.epoch_windows or learned) * len(read_metrics(folder))
         budget = Budget(predictions=max(1, int(_PREDICTIONS * learned / (1 + flip))))
     else:
         budget = Budget(windows=config.importance)

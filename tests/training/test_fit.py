@@ -460,14 +460,15 @@ def test_resuming_names_a_damaged_file(config, tmp_path, name, content):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/best.ckpt"])
-def test_resuming_names_damaged_weights(config, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/best.ckpt", "metrics.csv"])
+def test_resuming_a_trained_network_names_a_damaged_file(config, tmp_path, monkeypatch, name):
     monkeypatch.setattr(predicting, "predict", _fail)  # when the first network is saved
     with pytest.raises(CutError):
         train(config(), tmp_path / "run")
-    if name != "model.safetensors":
+    monkeypatch.undo()
+    if name == "checkpoints/best.ckpt":
         (tmp_path / "run" / "model.json").unlink()
-    (tmp_path / "run" / name).write_bytes(b"not a network")
+    (tmp_path / "run" / name).write_bytes(b"\xff neither a network nor text")
     with pytest.raises(InputError, match=f"{name} is damaged"):
         train(config(), tmp_path / "run", resume=True)
 
