@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skelemo.annotations.affwild2 import video_facts
 from skelemo.annotations.matching import match
 from skelemo.annotations.registry import Annotation, read_annotations, split_spec
 from skelemo.annotations.timing import Span, in_frames
 from skelemo.errors import ConfigError
-from skelemo.ingest.task import Settings
+from skelemo.ingest.task import Settings, video_info
 from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
 from skelemo.targets import Head
@@ -59,7 +58,7 @@ def _span(recording: Recording, annotations: Sequence[Annotation], settings: Set
     if all(annotation.number is None for annotation in annotations):
         return Span(recording.source, 0, 0, 0.0)
     numbers = recording.numbers
-    fps = video_facts(recording.name)[2] or settings.fps
+    fps = video_info(recording.name, recording.info).fps or settings.fps
     return Span(recording.source, int(numbers[0]), int(numbers[-1]), fps)
 
 

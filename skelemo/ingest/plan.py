@@ -16,14 +16,14 @@ from skelemo.ingest.existing import existing, to_do
 from skelemo.ingest.guess import counts_from_zero, guess
 from skelemo.ingest.labels import Labeled, labeled, origin
 from skelemo.ingest.partition import Partition, take_partition, whole
-from skelemo.ingest.task import Settings, Task
+from skelemo.ingest.task import Settings, Task, video_info
 from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
 from skelemo.openpose.people import NO_GUESS, Guess
 from skelemo.openpose.recording import Found, Recording, search
 from skelemo.skeleton import BODY_25B, layout
 from skelemo.targets import Head
-from skelemo.text import SIMULATED, video_names
+from skelemo.text import SIMULATED, count, video_names
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
 
@@ -104,7 +104,7 @@ def make_plan(
         settings,
         tuple(changed),
         len(tasks) - len(changed),
-        (*found.notes, *given.notes, *notes),
+        (*found.notes, *given.notes, *_unused(found.recordings, settings), *notes),
         problems=(*found.problems, *clashes) if partition.number == 1 else (),
         source=source,
         partition=partition,
@@ -114,6 +114,24 @@ def make_plan(
         facts=facts,
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
+
+
+def _unused(recordings: Sequence[Recording], settings: Settings) -> list[str]:
+    """Notes that a given frame rate or image size is not used for recordings that have another of their own."""
+    size = f"{settings.width}x{settings.height}"
+    known = {one.source: video_info(one.name, one.info) for one in recordings}
+    rates = {name: f"{one.fps:g}" for name, one in known.items() if one.fps not in (0, settings.fps)}
+    sizes = {name: f"{one.width}x{one.height}" for name, one in known.items() if one.width}
+    sizes = {name: other for name, other in sizes.items() if other != size}
+    return [
+        f"{option} is not used for {count(len(others), 'recording')} with another {fact}, such as {name} ({value})"
+        for option, given, fact, others in (
+            (f"--fps {settings.fps:g}", settings.fps, "frame rate", rates),
+            (f"--size {size}", settings.width, "image size", sizes),
+        )
+        for name, value in list(others.items())[:1]
+        if given
+    ]
 
 
 def _corrections_origin(corrections: Corrections, heads: Sequence[Head]) -> dict[str, str]:

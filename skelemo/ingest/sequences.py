@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from skelemo.annotations.affwild2 import video_facts
 from skelemo.cache import sequence as cached
 from skelemo.errors import ConfigError
-from skelemo.ingest.task import Settings, Task
+from skelemo.ingest.task import Settings, Task, video_info
 from skelemo.openpose.people import People
 from skelemo.text import count
 from skelemo.tracking import SIDES, Track, choose, choose_sides
@@ -27,10 +26,8 @@ def sequences_of(
     used : bool [P], set to True for each row of ``people`` that is part of a sequence.
     """
     numbers = task.recording.numbers
-    info = task.recording.info
-    width, height, fps = video_facts(task.recording.name)
-    if info.width:
-        width, height = info.width, info.height
+    info = video_info(task.recording.name, task.recording.info)
+    width, height = info.width, info.height
     if not width:
         width, height = people.size
     annotations = task.annotations or (None,)
@@ -54,7 +51,7 @@ def sequences_of(
                 labels=annotation.at(number) if annotation else {},
                 width=width or settings.width,
                 height=height or settings.height,
-                fps=info.fps or fps or settings.fps,
+                fps=info.fps or settings.fps,
                 scale=people.scale,
                 splits=annotation.splits if annotation else {},
             )

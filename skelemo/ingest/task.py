@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skelemo.annotations.affwild2 import video_facts
 from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.corrections import Correction
 from skelemo.cache.shard import Header
-from skelemo.openpose.files import NO_INFO
+from skelemo.openpose.files import NO_INFO, VideoInfo
 from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT
@@ -30,7 +31,7 @@ class Settings:
     strict : stop at an unreadable file.
     identity : ``file`` for the identities in the files, ``tracking``, or ``auto`` (see `identify`).
     person : who gets labels without a person: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
-    width, height, fps : of videos without this information in their names; 0 for unknown.
+    width, height, fps : of videos that do not say so themselves (`video_info`); 0 for unknown.
     classes, map, unit, va_scale : how labels are read (`skelemo.annotations.options.Options`).
     corrections : correction table to apply (`skelemo.cache.corrections`).
     """
@@ -60,6 +61,13 @@ class Settings:
         """The settings that a cache records, including options of label readers that were given."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NOT_KEPT}
         return own | self.options().kept()
+
+
+def video_info(name: str, info: VideoInfo = NO_INFO) -> VideoInfo:
+    """Size and frame rate of a recording: from `skelemo extract` if it has them, otherwise from its name."""
+    width, height, fps = video_facts(name)
+    size = (info.width, info.height) if info.width else (width, height)
+    return VideoInfo(*size, info.fps or fps)
 
 
 class Cached(NamedTuple):

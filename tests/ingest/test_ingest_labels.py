@@ -123,6 +123,15 @@ def test_times_use_the_frame_rate_of_the_name_or_option(tmp_path, write_recordin
     assert np.flatnonzero(labels == 0).tolist() == [*range(15, 30), *range(30 + 5, 30 + 10)]
 
 
+def test_times_use_the_frame_rate_of_the_extracted_video(tmp_path, write_recording):
+    write_recording("walk", STILL, folder="json/walk")
+    (tmp_path / "json" / "walk" / "skelemo-video.json").write_text('{"width": 640, "height": 480, "fps": 20}')
+    (tmp_path / "labels.csv").write_text("video,start,end,label\nwalk,0.5,1,happy\n")
+    done = ingest(tmp_path, "--fps", "10")
+    assert np.flatnonzero(open_cache(tmp_path / "cache").read().labels["expression"] == 0).tolist() == [*range(10, 20)]
+    assert "--fps 10 is not used for 1 recording with another frame rate, such as walk/walk (20)" in done.output
+
+
 def test_a_recording_with_all_labels_outside_is_unlabeled_and_counted(tmp_path, write_recording):
     write_recording("a", STILL)
     write_recording("b", STILL)
