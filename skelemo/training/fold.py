@@ -145,11 +145,8 @@ class FoldTraining:
             if begun:
                 with restoring(begun):
                     kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
-            try:
-                trainer.fit(task, datamodule=loaders, ckpt_path=begun)
-                trainer.strategy.barrier()
-            except SystemExit:  # Lightning converts Ctrl-C
-                raise KeyboardInterrupt from None
+            trainer.fit(task, datamodule=loaders, ckpt_path=begun)
+            trainer.strategy.barrier()
         with restoring(kept.best):
             _restore(task, kept.best)
         if task.average is not None:
@@ -240,7 +237,7 @@ def _restore(task: Training, path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Lightning's messages."""
+    """Silence Lightning's messages, and raise KeyboardInterrupt where it exits after Ctrl-C or SIGTERM."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:
@@ -249,6 +246,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning.*")
             yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

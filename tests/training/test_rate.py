@@ -97,3 +97,14 @@ def test_looking_for_a_rate_leaves_the_network_as_it_was(config, tmp_path):
     )
     for name, value in first.items():
         torch.testing.assert_close(value, second[name])
+
+
+def test_ctrl_c_while_the_rate_is_found_is_an_interruption(config, tmp_path, monkeypatch):
+    """SIGTERM takes the same path; Lightning would exit with code 0 after it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rate._Sweep, "on_train_batch_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(lr="auto"), tmp_path / "run")
