@@ -1,5 +1,6 @@
 """``skelemo study`` and ``skelemo tune``."""
 
+import signal
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
             click.echo(visible(cell.name))
         return
     on_interrupt(lambda: f"interrupted; finished cells are kept; resume with skelemo study {file} --out {out}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the trainings too
     with named_progress("studying", "cells") as update:
         outcome = run_study(study, out, jobs=jobs, progress=update)
     for name, reason in outcome.failures.items():

@@ -172,10 +172,10 @@ def run_study(study: Study, out: Path, *, jobs: int = 1, progress: Progress = la
         for cell in study.cells:
             _write_settings(out, cell, study)
         todo = [cell for cell in study.cells if not (out / "runs" / cell.name / "scores.json").is_file()]
-        done, failures = len(study.cells) - len(todo), dict[str, str]()
+        done, failures, processes = len(study.cells) - len(todo), dict[str, str](), list[subprocess.Popen[str]]()
         progress(done, len(study.cells), f"{done} finished before" if done else "")
         with ThreadPoolExecutor(jobs) as pool:
-            running = {pool.submit(_train, cell, out, jobs): cell for cell in todo}
+            running = {pool.submit(_train, cell, out, jobs, processes): cell for cell in todo}
             try:
                 for ended in as_completed(running):
                     cell, reason = running[ended], ended.result()
@@ -185,6 +185,8 @@ def run_study(study: Study, out: Path, *, jobs: int = 1, progress: Progress = la
                     progress(done, len(study.cells), f"{cell.name}{f': {reason}' if reason else ''}")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for process in processes:
+                    process.terminate()
                 raise
         with finished(out / "failures.json") as partial:
             partial.write_text(json.dumps(failures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -206,26 +208,29 @@ def _write_settings(out: Path, cell: Cell, study: Study) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _train(cell: Cell, out: Path, jobs: int) -> str:
-    """Train or resume a cell in a subprocess; returns the reason of a failure, or ""."""
+def _train(cell: Cell, out: Path, jobs: int, processes: list[subprocess.Popen[str]]) -> str:
+    """Train or resume a cell in a subprocess, added to ``processes``; returns the reason of a failure, or ""."""
     run, config = out / "runs" / cell.name, out / "configs" / f"{cell.name}.yaml"
     run.parent.mkdir(parents=True, exist_ok=True)
     begun = (run / "config.yaml").exists()
     words = ["--resume"] if begun else ["--config", os.fspath(config)]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    ended = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "skelemo", "train", *words, "--out", os.fspath(run)],
         env=os.environ | ({"OMP_NUM_THREADS": threads} if jobs > 1 else {}),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
     )
-    if not ended.returncode:
+    processes.append(process)
+    errors, code = process.communicate()[1], process.returncode
+    if not code:
         return ""
-    lines = [line for line in ended.stderr.splitlines() if line.strip()]
+    lines = [line for line in errors.splitlines() if line.strip()]
     last = lines[-1].removeprefix("Error: ") if lines else ""
-    return last if ended.returncode == 2 and last else f"ended with {ended.returncode}{f': {last}' if last else ''}"
+    return last if code == 2 and last else f"ended with {code}{f': {last}' if last else ''}"
 
 
 def summary(outcome: Outcome, cells: int) -> str:

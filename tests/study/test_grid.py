@@ -2,7 +2,10 @@
 
 import json
 import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
 
+from skelemo.atomic import claimed
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.folder import read_run
@@ -119,17 +123,17 @@ def test_a_failed_cell_is_kept_apart_and_the_same_command_does_only_the_rest(tmp
 def test_a_cell_is_a_training_of_its_own_and_its_last_line_the_reason(tmp_path, monkeypatch, code, stderr, reason):
     called = []
 
-    def run(words, **options):
+    def begin(words, **options):
         called.append((words[4:], options["env"].get("OMP_NUM_THREADS")))
-        return subprocess.CompletedProcess(words, code, stderr=stderr)
+        return SimpleNamespace(returncode=code, communicate=lambda: (None, stderr))
 
-    monkeypatch.setattr(grid.subprocess, "run", run)
+    monkeypatch.setattr(grid.subprocess, "Popen", begin)
     monkeypatch.setattr(grid.os, "cpu_count", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert grid._train(grid.Cell("ann", {}), tmp_path, 3) == reason
+    assert grid._train(grid.Cell("ann", {}), tmp_path, 3, []) == reason
     (tmp_path / "runs" / "ann").mkdir()
     (tmp_path / "runs" / "ann" / "config.yaml").touch()
-    grid._train(grid.Cell("ann", {}), tmp_path, 1)
+    grid._train(grid.Cell("ann", {}), tmp_path, 1, [])
     out = ["--out", str(tmp_path / "runs" / "ann")]
     assert called == [(["--config", str(tmp_path / "configs" / "ann.yaml"), *out], "2"), (["--resume", *out], "7")]
 
@@ -146,6 +150,19 @@ def test_an_interrupted_study_begins_no_further_cell(tmp_path, cache, monkeypatc
         run_study(read_study(a_study(tmp_path, cache, grid={"seed": [*range(50)]})), tmp_path / "out", progress=stop)
     assert len(begun) < 50
     assert not (tmp_path / "out" / "failures.json").exists()
+
+
+def test_a_terminated_study_ends_its_trainings(tmp_path, cache):
+    file, out = a_study(tmp_path, cache, grid={"epochs": [1_000_000]}), tmp_path / "out"
+    run = out / "runs" / "1000000"
+    study = subprocess.Popen([sys.executable, "-m", "skelemo", "study", file, "--out", out], stderr=subprocess.PIPE)
+    while study.poll() is None and not (run / "metrics.csv").exists():
+        time.sleep(0.05)
+    study.terminate()
+    assert b"interrupted; finished cells are kept; resume with" in study.communicate()[1]
+    assert study.returncode == 130
+    with claimed(run):
+        pass  # no training writes to it
 
 
 def test_a_study_of_which_every_cell_fails_has_no_report(tmp_path, cache, monkeypatch):
