@@ -14,7 +14,7 @@ import click
 from skelemo.cli import on_interrupt
 from skelemo.cli.extract import finding
 from skelemo.cli.screen import notes
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT, allow_option, min_seen_option, port_option, scale_option
+from skelemo.cli.values import PATH, TEXT, allow_option, min_seen_option, port_option, scale_option, size_and_rate
 from skelemo.errors import ConfigError, InputError
 from skelemo.text import count, duration, signed, visible
 
@@ -49,8 +49,7 @@ _LATENCIES = 20_000  # most recent latencies, for the percentiles
 @click.option("--every-frame", is_flag=True, help="Predict for every frame, even if a newer one is waiting.")
 @click.option("--stop-after", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="Stop when no frame has arrived for this long.  [default: never]")  # fmt: skip
-@click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Image size in pixels.")
-@click.option("--fps", type=RATE, default=0.0, help="Frames per second, for the column time.")
+@size_and_rate
 @scale_option
 @click.option("--device", type=TEXT, default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option(

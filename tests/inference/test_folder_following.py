@@ -82,6 +82,19 @@ def test_of_two_recordings_the_one_written_last_is_followed_and_a_nameless_one_i
     assert {frame.video for frame in following(folder).frames(0.02)} == {"older"}
 
 
+def test_size_and_frame_rate_are_the_recordings_own_else_those_given(tmp_path):
+    write(tmp_path, (0, 6), stem="1-24-640x480_")
+    reader = FrameReader(layout("body_25"), size=(32, 16))
+    frames = Follower(tmp_path, reader, context=9, from_start=True).frames(0.4)
+    assert [next(frames).time, next(frames).time, reader.size] == [0, 0.25, (640, 480)]
+    write(tmp_path, (0,), stem="walk_", age=0)
+    assert [next(frames).time, reader.size] == [None, (32, 16)]
+    write(tmp_path / "extracted", (5,), stem="1-24-640x480_")
+    (tmp_path / "extracted" / "skelemo-video.json").write_text('{"width": 96, "height": 64, "fps": 10}')
+    follower = following(tmp_path / "extracted")
+    assert [next(follower.frames(0.02)).time, follower.reader.size] == [0.5, (96, 64)]
+
+
 def test_another_recording_may_have_another_body_model(tmp_path):
     write(tmp_path, (0,), stem="coco_", text=a_frame(18))
     frames = following(tmp_path).frames(0.4)

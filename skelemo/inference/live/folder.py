@@ -19,7 +19,8 @@ import orjson
 
 from skelemo.errors import InputError, os_reason
 from skelemo.inference.live.sources import Frame, decode
-from skelemo.openpose.files import is_openpose, read_file
+from skelemo.ingest.task import video_info
+from skelemo.openpose.files import INFO_FILE, is_openpose, read_file, read_info
 from skelemo.openpose.names import printable
 from skelemo.openpose.stream import FrameReader
 
@@ -64,7 +65,8 @@ class Follower:
     ) -> None:
         self.folder, self.reader = folder, reader
         self.from_start, self.every_frame = from_start, every_frame
-        self._context = context
+        self._context, self._given_size = context, reader.size
+        self._fps = 0.0  # of the recording followed
         self._place = os.path.join(folder, "")
         self._series: _Series | None = None
         self._others: set[tuple[str, str]] = set()  # series that are not followed
@@ -141,8 +143,11 @@ class Follower:
         while self._waiting and self._waiting[0] <= number:
             self._waiting.popleft()
         late = not self.every_frame and (bool(self._waiting) or self._is_there(series.name(number + self._step)))
-        video = printable(series.start.rstrip("_-. ") or self.folder.resolve().name)
-        return Frame(number, people, video, late=late, problem=problem, arrived=arrived)
+        seconds = number / self._fps if self._fps else None
+        return Frame(number, people, self._video(series), seconds, late=late, problem=problem, arrived=arrived)
+
+    def _video(self, series: _Series) -> str:
+        return printable(series.start.rstrip("_-. ") or self.folder.resolve().name)
 
     def _may_grow(self, number: int, size: int, now: float) -> bool:
         """Whether an incomplete file has grown recently."""
@@ -196,6 +201,8 @@ class Follower:
         first = series.waiting[0] if series.waiting else series.low
         self._last = first - 1
         self._first = self._changed(series.name(series.low)) if first > series.low else 0
+        info = video_info(self._video(series), read_info(os.path.join(self.folder, INFO_FILE)))
+        self._fps, self.reader.size = info.fps, (info.width, info.height) if info.width else self._given_size
 
     def _began_anew(self) -> bool:
         """Whether the lowest file was rewritten, which makes the files of the previous recording stale."""

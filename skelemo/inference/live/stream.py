@@ -3,12 +3,14 @@
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from skelemo.data.window_frames import usual_steps
 from skelemo.errors import ConfigError
 from skelemo.evaluation.circumplex import with_reading
 from skelemo.inference.live.history import History
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 
     LiveModel: TypeAlias = TorchModel | OnnxModel
 
-#: Recent differences of frame numbers whose median is the stream's step.
-_STEPS = 31
+#: Latest frame numbers that give the stream's step; an even number of differences, for those that alternate.
+_NUMBERS = 33
 
 #: Outputs ``{head: [P, K]}`` for one shape, and the shares ``[P]`` of visible frames and points.
 Prediction = tuple[Mapping[str, np.ndarray], np.ndarray, np.ndarray]
@@ -122,9 +124,10 @@ class Live:
         self._histories: dict[int, History] = {}
         self._most = max(shape.rows for shape in self.model.shapes)
         self._lag = max(shape.ahead for shape in self.model.shapes)
-        self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._numbers: deque[int] = deque(maxlen=_NUMBERS)
         self._times: deque[tuple[int, float]] = deque(maxlen=1 + 2 * self._lag)
-        self._video, self._number, self._done, self._began = "", -1, -1, 0.0
+        self._newest, self._size = Frame(-1, None, ""), (0, 0)
+        self._done, self._began = -1, 0.0
         self._columns = self.reader.layout.columns(self.model.layout.slices)
 
     def __len__(self) -> int:
@@ -134,30 +137,40 @@ class Live:
     def feed(self, frame: Frame) -> list[LiveFrame]:
         """Process the next frame; returns its predictions, or nothing if a newer frame is waiting.
 
-        A model whose target is the middle of its window predicts for an earlier frame, after a gap for several.
+        A model whose target is the middle of its window predicts for an earlier frame, after a gap for several, and
+        at a restart for those left of the previous recording.
         """
         if frame.problem:
             self.problems.add(frame.problem)
-        if frame.video != self._video or frame.number <= self._number:
-            self._restart(frame.video)
-        if self._number >= 0:
-            self._steps.append(frame.number - self._number)
-        self._number = frame.number
+        before = []
+        if frame.video != self._newest.video or frame.number <= self._newest.number:
+            before = list(self.finish())
+            self._restart()
+        self._newest, self._size = frame, self.reader.image_size
+        self._numbers.append(frame.number)
         self._times.append((frame.number, self._time(frame)))
         points = np.zeros((0, len(self.reader.layout), 3), np.float32) if frame.people is None else frame.people
         self._follow(points, frame.number)
-        step = max(1.0, float(sorted(self._steps)[len(self._steps) // 2])) if self._steps else 1.0
-        newest = frame.number - round(self._lag * step)
+        newest = frame.number - round(self._lag * self._step())
         due = [one for one in self._times if self._done < one[0] <= newest]
         self._done = max(self._done, newest)
-        return [] if frame.late else [self._predict(frame, *one, step) for one in due]
+        return before + ([] if frame.late else [self._predict(frame, *one) for one in due])
 
-    def _restart(self, video: str) -> None:
+    def finish(self) -> Iterator[LiveFrame]:
+        """Predict for the last frames, whose windows extend beyond the end of the stream."""
+        for one in [one for one in self._times if one[0] > self._done]:
+            yield self._predict(replace(self._newest, arrived=time.monotonic()), *one)
+
+    def _restart(self) -> None:
         self.tracker.restart()
         self._histories.clear()
-        self._steps.clear()
+        self._numbers.clear()
         self._times.clear()
-        self._video, self._number, self._done = video, -1, -1
+        self._done = -1
+
+    def _step(self) -> float:
+        """The usual difference of frame numbers, as `window_frames` has it for a recording."""
+        return float(usual_steps(np.array(self._numbers), np.zeros(len(self._numbers), int), 1)[0])
 
     def _time(self, frame: Frame) -> float:
         if frame.time is not None:
@@ -179,17 +192,17 @@ class Live:
             row = row_of.get(name)
             self._histories[name].append(None if row is None else points[row], number)
         seen = [name for name in remembered if name in row_of]
-        measured = self.model.measure(points[[row_of[name] for name in seen]], self.reader.image_size) if seen else []
+        measured = self.model.measure(points[[row_of[name] for name in seen]], self._size) if seen else []
         for index, name in enumerate(seen if measured else ()):
             self._histories[name].measure([None if one is None else one[index] for one in measured])
 
-    def _predict(self, frame: Frame, target: int, time_of: float, step: float) -> LiveFrame:
+    def _predict(self, frame: Frame, target: int, time_of: float) -> LiveFrame:
         names, rows = [], []
         for name, history in self._histories.items():
             if (row := history.row(target)) >= 0:
                 names.append(name)
                 rows.append(history.keypoints[row])
-        outputs, known = self._outputs([self._histories[name] for name in names], target, step)
+        outputs, known = self._outputs([self._histories[name] for name in names], target)
         people = []
         for index, (name, keypoints) in enumerate(zip(names, rows, strict=True)):
             confidence = keypoints[self._columns, 2]
@@ -200,17 +213,16 @@ class Live:
         latency = time.monotonic() - frame.arrived
         return LiveFrame(frame.video, target, time_of, tuple(people), self.model.heads, latency)
 
-    def _outputs(
-        self, histories: Sequence[History], target: int, step: float
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _outputs(self, histories: Sequence[History], target: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Outputs ``[P, K]`` by head, averaged over members, and ``[P]`` whether enough points are visible."""
         if not histories:
             return {}, np.zeros(0, bool)
+        step = self._step()
         views = [
             [one.view(target, step, shape, number) for one in histories]
             for number, shape in enumerate(self.model.shapes)
         ]
-        found = self.model(views, self.reader.image_size)
+        found = self.model(views, self._size)
         means = {}
         for name in {name: None for outputs, _, _ in found for name in outputs}:
             pieces = [outputs[name] for outputs, _, _ in found if name in outputs]
@@ -275,7 +287,7 @@ def live(
         stop_after=stop_after,
         pose=pose,
     )
-    return (found for frame in stream for found in engine.feed(frame))
+    return chain((found for frame in stream for found in engine.feed(frame)), engine.finish())
 
 
 def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> "LiveModel":
