@@ -200,6 +200,14 @@ def unused(config: Config, heads: Sequence[Head]) -> list[str]:
     return [name for name in Config.model_fields if name in names and getattr(config, name) != getattr(defaults, name)]
 
 
+def repeated(config: Config, heads: Sequence[Head]) -> list[str]:
+    """Settings that make up for rare classes, if there are several."""
+    losses = "+".join(config.loss.get(head.name, "") for head in heads if head.kind == "classes").split("+")
+    applied = {"balance": config.balance, "class_weights": config.class_weights != "none"}
+    names = [name for name, applies in (applied | {"logit_adjusted": "logit_adjusted" in losses}).items() if applies]
+    return names if len(names) > 1 and not config.is_baseline else []
+
+
 def _pretraining(config: Config) -> Config:
     """The configuration without settings about labels."""
     defaults = Config.model_validate({})

@@ -28,7 +28,7 @@ from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.training import predicting, processes
 from skelemo.training.callbacks import CheckpointFiles, Checkpoints, History, Progress, restoring
-from skelemo.training.config import Config, unused
+from skelemo.training.config import Config, repeated, unused
 from skelemo.training.initial import Start
 from skelemo.training.job import Job
 from skelemo.training.losses import Context, context_of
@@ -122,9 +122,9 @@ class FoldTraining:
         if config.lr == "auto":
             config = config.model_copy(update={"lr": self._found_rate(network, first)})
         monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
-        start = f"{self._sizes()}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
-        start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
-        start += f"; {first.text}" if first else ""
+        facts = f", {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
+        facts += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
+        start = self._sizes(facts) + (f"; {first.text}" if first else "")
         metrics = {}
         for head in job.heads:
             main = main_metric(head)
@@ -178,12 +178,14 @@ class FoldTraining:
         with restoring(file):
             return float(read_json(file)["suggestion"])
 
-    def _sizes(self) -> str:
-        """Sizes of the subsets, and notes on the settings."""
+    def _sizes(self, facts: str = "") -> str:
+        """Sizes of the subsets, further facts, and notes on the settings."""
         sizes = ", ".join(f"{len(found):,} {subset}" for subset, found in self.targets.items() if len(found))
-        idle, choice = unused(self.job.config, self.job.heads), self.job.choice
+        config, heads, choice = self.job.config, self.job.heads, self.job.choice
+        idle, several = unused(config, heads), repeated(config, heads)
         notes = [choice.summary if choice else "", f"without effect here: {', '.join(idle)}" if idle else ""]
-        return "; ".join([f"{sizes} windows", *filter(None, notes)])
+        notes += [f"{' and '.join(several)} each make up for rare classes: use one" if several else ""]
+        return "; ".join([f"{sizes} windows{facts}", *filter(None, notes)])
 
 
 class _Loaders(lightning.LightningDataModule):

@@ -3,7 +3,7 @@ import yaml
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EXPRESSION, VA
-from skelemo.training.config import Config, load_config, parse_assignments, unused
+from skelemo.training.config import Config, load_config, parse_assignments, repeated, unused
 
 
 def test_assignments_go_before_the_file(tmp_path):
@@ -161,3 +161,12 @@ def test_settings_without_effect_are_listed():
     ]
     assert unused(load_config(None, {"sampling": "clip", "every": 3, "dilation": 2}), [VA]) == ["dilation", "every"]
     assert unused(load_config(), [VA]) == []
+
+
+def test_settings_that_make_up_for_rare_classes_more_than_once_are_listed():
+    both = {"balance": True, "class_weights": "sqrt"}
+    assert repeated(load_config(None, both), [EXPRESSION]) == ["balance", "class_weights"]
+    adjusted = {"balance": True, "loss": {"expression": "focal+logit_adjusted"}}
+    assert repeated(load_config(None, adjusted), [VA, EXPRESSION]) == ["balance", "logit_adjusted"]
+    assert repeated(load_config(None, {"balance": True, "loss": {"expression": "focal"}}), [EXPRESSION]) == []
+    assert repeated(load_config(None, both | {"arch": "svm"}), [EXPRESSION]) == []
