@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skelemo.errors import ConfigError, InputError, os_reason
+from skelemo.errors import ConfigError, InputError
 from skelemo.openpose.names import printable
 from skelemo.text import count
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: The frame rate is variable if more than this fraction of steps (_FEW) deviate from the median by more than _UNEVEN.
 _UNEVEN, _FEW = 0.5, 0.01
+#: A video is incomplete if its frames end before this fraction of its duration.
+_WHOLE = 0.9
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,25 @@ def probe(path: Path) -> Video:
         if first is None:
             raise InputError(f"{path}: no frame can be decoded")
         rate = stream.average_rate or stream.guessed_rate
-        fps = float(rate) if rate else 0.0
-        if stream.duration and stream.time_base:
-            seconds = float(stream.duration * stream.time_base)
-        else:
-            seconds = (container.duration or 0) / 1e6
+        fps, listed, seconds = float(rate) if rate else 0.0, stream.frames, _seconds(container, stream)
         turn = round(getattr(first, "rotation", 0) / 90) % 4
         size = (first.height, first.width) if turn % 2 else (first.width, first.height)
-        return Video(path, *size, fps, stream.frames or round(seconds * fps), turn)
+        exact = path.is_char_device() or (listed and "mp4" in container.format.name)  # MP4 lists all frames and times
+    return Video(path, *size, *((fps, listed or round(seconds * fps)) if exact else _counted(path, fps)), turn)
+
+
+def _counted(path: Path, nominal: float) -> tuple[float, int]:
+    """Mean frames per second and number of frames, from the times of all packets.
+
+    The headers of Matroska, WebM, AVI and MPEG-TS have only the nominal rate, and no or a nominal number of frames. The
+    nominal rate is kept unless it misses the time of the last frame by more than a frame: it has more digits.
+    """
+    with _opened(path) as (container, stream):
+        packets = [packet.pts for packet in container.demux(stream) if packet.size]
+        times = [pts for pts in packets if pts is not None]
+        span = float((max(times) - min(times)) * stream.time_base) if times and stream.time_base else 0.0
+    steps = len(times) - 1
+    return nominal if not span or abs(steps - span * nominal) < 1 else steps / span, len(packets)
 
 
 def require_av() -> Any:
@@ -69,8 +82,8 @@ def require_av() -> Any:
 def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np.ndarray, float | None]]:
     """Yield the number, RGB ``[height, width, 3]``, uint8, and time in seconds, if known, of every n-th frame.
 
-    Frames are numbered from 0 in display order, as by OpenPose and OpenCV, regardless of their time. Variable frame
-    rates and damaged packets, which are skipped, are noted.
+    Frames are numbered from 0 in display order, as by OpenPose and OpenCV, regardless of their time, which counts from
+    the first frame. Variable frame rates, a missing end, and damaged packets, which are skipped, are noted.
 
     Raises `InputError`: the image size changes, or no frame can be decoded.
     """
@@ -88,7 +101,9 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
                     f"{video.path}: the first frame is {video.width}x{video.height}, frame {number} "
                     f"{pixels.shape[1]}x{pixels.shape[0]}; expected one size: cut the video there"
                 )
-            yield number, np.ascontiguousarray(pixels), frame.time
+            seconds = frame.time - times[0] if times and frame.time is not None else None
+            yield number, np.ascontiguousarray(pixels), seconds
+        stated = _seconds(container, stream)
     if number < 0:
         raise InputError(f"{video.path}: no frame can be decoded")
     steps = np.diff(times)
@@ -98,6 +113,16 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
             f"{video.path}: variable frame rate ({uneven:,} of {len(times):,} frames early or late); times are "
             f"computed with the mean, {video.fps:.4g} frames/s"
         )
+    if usual and times[-1] - times[0] + steps.max() < _WHOLE * stated:
+        shown = times[-1] - times[0] + usual
+        notes.append(f"{video.path}: its frames end at {shown:.1f} s of {stated:.1f} s; is the file incomplete?")
+
+
+def _seconds(container: "InputContainer", stream: "VideoStream") -> float:
+    """The duration of a video as its file states it; 0 for unknown."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / 1e6
 
 
 @contextmanager
@@ -113,8 +138,8 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     except av.error.FileNotFoundError:
         raise InputError(f"{path}: not found; expected a video") from None
     except (av.error.FFmpegError, ValueError) as error:  # no decoder, no container, nothing to read
-        reason = os_reason(error) if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path}: cannot be decoded as a video ({reason.strip() or type(error).__name__})") from None
+        reason = getattr(error, "strerror", "") or str(error).strip() or type(error).__name__
+        raise InputError(f"{path}: cannot be decoded as a video ({reason})") from None
 
 
 def _decoded(container: "InputContainer", stream: "VideoStream", notes: list[str]) -> Iterator[Any]:

@@ -63,7 +63,12 @@ def test_a_variable_frame_rate_is_noted_and_numbers_follow_the_order(tmp_path):
     (note,) = notes
     assert "variable frame rate (2 of 10 frames early or late)" in note
     assert "times are computed with the mean" in note
-    assert video.fps > 0
+    assert (video.fps, video.frames) == (pytest.approx(9 / 0.62), 10)
+
+
+def test_times_count_from_the_first_frame(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", squares(3)[0], times=[1400, 1440, 1480])
+    assert [time for *_, time in frames(probe(path), 1, [])] == pytest.approx([0, 0.04, 0.08])
 
 
 def no_frames(path):
@@ -88,7 +93,7 @@ def cut_off(path):
 
 HOSTILE = {
     "not there": (lambda path: None, "not found; expected a video"),
-    "empty": (lambda path: path.write_bytes(b""), "cannot be decoded as a video"),
+    "empty": (lambda path: path.write_bytes(b""), r"cannot be decoded as a video \(Invalid data found [^\d]*\)$"),
     "a text": (lambda path: path.write_text("not a video\n" * 99), "cannot be decoded as a video"),
     "sound alone": (no_frames, "no video stream"),
     "an unknown codec": (an_unknown_codec, "cannot be decoded as a video|no frame can be decoded"),
@@ -121,10 +126,17 @@ def test_damaged_packets_are_passed_over_and_noted(tmp_path):
     data[places[5] + 8 : places[5] + 60] = bytes(52)
     path.write_bytes(data)
     video, found, notes = read(path)
-    assert video.frames == 12
+    assert len(found) <= video.frames <= 12
     assert list(found) == list(range(len(found)))
     assert 10 <= len(found) < 12
     assert "1 packet cannot be decoded; later frames are numbered without a gap" in notes[0]
+
+
+def test_a_missing_end_is_noted(tmp_path):
+    path = write_video(tmp_path / "clip.mkv", squares(50)[0])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    _, found, notes = read(path)
+    assert notes == [f"{path}: its frames end at {len(found) / 25:.1f} s of 2.0 s; is the file incomplete?"]
 
 
 def test_without_pyav_the_error_names_the_extra(tmp_path, monkeypatch):
