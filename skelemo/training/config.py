@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -192,7 +193,10 @@ def unused(config: Config, heads: Sequence[Head]) -> list[str]:
     if config.is_baseline:
         bases = (LossSettings, OptimizerSettings, AugmentSettings)
         names = {name for base in bases for name in base.model_fields} - {"mirror", "optimizer", "fit_windows"}
-    names |= {"every", "evaluate_every", "dilation", "target"} if config.sampling == "clip" else set()
+    names |= {"every", "evaluate_every"} if config.sampling == "clip" else set()
+    names |= {"dilation", "target"} if config.sampling == "clip" or config.length == 1 else set()
+    optimizer = OPTIMIZERS.get(config.optimizer or "")
+    names |= {"momentum"} if optimizer and "momentum" not in signature(optimizer).parameters else set()
     kinds = {head.kind for head in heads}
     names |= {"label_smoothing"} if "classes" not in kinds else set()
     names |= {"class_weights"} if kinds == {"values"} else set()

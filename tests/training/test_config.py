@@ -160,6 +160,8 @@ def test_settings_without_effect_are_listed():
         *("class_weights", "label_smoothing", "fit_windows")
     ]
     assert unused(load_config(None, {"sampling": "clip", "every": 3, "dilation": 2}), [VA]) == ["dilation", "every"]
+    assert unused(load_config(None, {"dilation": 2, "momentum": 0.8}), [VA]) == ["dilation", "momentum"]
+    assert unused(load_config(None, {"dilation": 2, "momentum": 0.8, "length": 2, "optimizer": "sgd"}), [VA]) == []
     assert unused(load_config(), [VA]) == []
 
 
