@@ -141,11 +141,17 @@ class Placing:
     height: int
     last: dict[int, int] = field(default_factory=dict)
 
-    def place(self, who: int, box: Box, size: tuple[int, int], taken: Sequence[Box]) -> Box:
-        """A position for a card of ``size`` (width, height) beside a person's box, clear of the ``taken`` boxes."""
+    def place(self, who: int, box: Box, size: tuple[int, int], taken: Sequence[Box], people: Sequence[Box] = ()) -> Box:
+        """A position for a card of ``size`` (width, height) beside a person's box.
+
+        It is clear of the ``taken`` boxes and, where possible, of other ``people``.
+        """
         places = [self._inside(x, y, size) for x, y in self._corners(box, size)]
         costs = [
-            _common(place, box) + 4 * sum(_common(place, other) for other in taken) + 0.02 * index * size[0] * size[1]
+            _common(place, box)
+            + sum(_common(place, other) for other in people)
+            + 4 * sum(_common(place, other) for other in taken)
+            + 0.03 * index * size[0] * size[1]
             for index, place in enumerate(places)
         ]
         best = int(np.argmin(costs))

@@ -40,6 +40,12 @@ class Person:
         row = int(np.searchsorted(self.number, number))
         return row if row < len(self.number) and self.number[row] == number else -1
 
+    def box(self, row: int, scale: tuple[float, float]) -> cards.Box:
+        """Bounding box with the head in pixels of the image; NaN without any visible point."""
+        left, top, right, bottom = self.boxes[row].tolist()
+        top -= HEAD * min(right - left, bottom - top)
+        return left * scale[0], top * scale[1], right * scale[0], bottom * scale[1]
+
     def content(self, number: int) -> cards.Content | None:
         """The card displayed in a frame."""
         row = int(np.searchsorted(self.content_frames, number, "right")) - 1
@@ -106,21 +112,21 @@ class Drawing:
                 draw_over(canvas, points, self.layout)
         for index, number in enumerate(numbers):
             taken: list[cards.Box] = []
+            boxes = {who: one.box(row, scale) for who, one in enumerate(self.people) if (row := rows[who, index]) >= 0}
+            boxes = {who: box for who, box in boxes.items() if not np.isnan(box[0])}
             crowd = max(1, int((rows[:, index] >= 0).sum()) / FEW)
             text = max(9 if crowd > 1 else 11, round(images.shape[1] / 34 / crowd**0.5))
-            for who, one in enumerate(self.people):
-                row, content = rows[who, index], one.content(int(number))
-                if row < 0 or content is None or np.isnan(one.boxes[row, 0]):
+            for who, box in boxes.items():
+                one, row = self.people[who], rows[who, index]
+                if (content := one.content(int(number))) is None:
                     continue
                 patch = cards.draw_card(content, text)
                 if not bool(one.keypoints[row, :, 2].any()):  # a gap: draw the card half transparent
                     if crowd > 1:
                         continue
                     patch = patch * np.array([1, 1, 1, 0.5])
-                left, top, right, bottom = one.boxes[row].tolist()
-                top -= HEAD * min(right - left, bottom - top)
-                box = (left * scale[0], top * scale[1], right * scale[0], bottom * scale[1])
-                place = placing.place(who, box, (patch.shape[1], patch.shape[0]), taken)
+                others = [other for person, other in boxes.items() if person != who]
+                place = placing.place(who, box, (patch.shape[1], patch.shape[0]), taken, others)
                 taken.append(place)
                 cards.draw_leader(images[index], place, box, content.color)
                 cards.paste(images[index], patch, place)

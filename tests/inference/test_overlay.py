@@ -251,6 +251,12 @@ def test_cards_stay_in_the_image_and_do_not_overlap():
     assert taken[0][3] <= 150  # above the head
 
 
+def test_a_card_does_not_cover_another_person():
+    box, behind = (300.0, 200.0, 340.0, 400.0), (280.0, 100.0, 330.0, 190.0)
+    _, top, *_ = cards.Placing(640, 480).place(0, box, (150, 50), [], [behind])
+    assert top >= 190
+
+
 def test_a_card_is_shown_until_the_next_prediction_and_no_longer():
     said = [cards.Content(str(n), (0, 0, 0), (), ()) for n in range(2)]
     person = Person(np.array([10, 11, 12, 20]), torch.zeros(4, 1, 3), np.zeros((4, 4)), np.array([10, 14]), said, 4)
