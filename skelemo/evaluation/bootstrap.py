@@ -150,7 +150,7 @@ class LabeledWindows:
     @property
     def single_class(self) -> str:
         """Note that all labels are of one class; empty otherwise."""
-        if self.head.kind != "classes" or len(self.head) < 2 or len(np.unique(self.truth)) > 1:
+        if self.head.kind != "classes" or len(self.head) < 2 or len(np.unique(self.truth)) != 1:
             return ""
         return f"all are {self.head.outputs[int(self.truth[0])]}: a single class cannot be scored"
 

@@ -1,5 +1,6 @@
 """Scores of a run with confidence intervals from its predictions, ``scores.json``."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -100,7 +101,7 @@ def _spread(figures: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str
 
 
 def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Metrics of outputs ``[N, K]`` without intervals; NaN if undefined.
+    """Metrics of outputs ``[N, K]`` without intervals; NaN if undefined, as for labels of a single class.
 
     Metrics without sums are skipped, since this runs after every epoch.
     """
@@ -110,4 +111,4 @@ def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, fl
     known = head.labeled(truth)
     judged = LabeledWindows(head, pd.DataFrame(index=range(int(known.sum()))), truth[known], outputs[known], "window")
     total = judged.totals(np.zeros(len(judged.truth), np.int64), 1)[0]
-    return {name: float(value) for name, value in judged.measure(total).items()}
+    return {name: math.nan if judged.single_class else float(value) for name, value in judged.measure(total).items()}

@@ -85,6 +85,20 @@ def test_the_validation_score_is_the_mean_of_the_heads_main_metrics(monkeypatch)
     assert not trained._outputs
 
 
+def test_a_head_whose_validation_labels_are_one_class_does_not_choose_the_epoch(monkeypatch):
+    """Its macro F1 would be 1 for a network that always predicts this class; scores.json has none either."""
+    trained, logged = task(VA, MOOD), {}
+    monkeypatch.setattr(trained, "log_dict", logged.update)
+    outputs = {"va": torch.eye(2), "mood": torch.tensor([[0.0, 1.0], [0.0, 1.0]])}
+    trained._outputs.append((outputs, {"va": torch.eye(2), "mood": torch.tensor([1, 1])}))
+    trained.on_validation_epoch_end()
+    assert logged["validation_score"] == pytest.approx(1.0)
+    assert not [name for name in logged if "mood" in name]
+    trained._outputs.append((outputs, {"va": torch.full((2, 2), math.nan), "mood": torch.tensor([1, 1])}))
+    trained.on_validation_epoch_end()
+    assert logged["validation_score"] == pytest.approx(-logged["validation_loss"])
+
+
 def test_the_last_batches_of_an_epoch_weigh_as_much_as_those_of_a_full_step():
     """Ten batches, four to a step: the last step has two, which Lightning divides by four."""
     trained = task(VA, accumulate=4)
