@@ -106,8 +106,9 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
     numbers = range(1, len(split.folds) + 1) if config.init else ()
-    origins = [origin(config, number, len(split.folds), config.seed) for number in numbers]
-    config, choices = settle_choices(config, data.corpus, split, out, origins)
+    seeds = range(config.seed, config.seed + config.seeds)
+    origins = [origin(config, number, len(split.folds), seed) for seed in seeds for number in numbers]
+    config, choices = settle_choices(config, data.corpus, split, out, origins[: len(split.folds)])
     folds, jobs = list(zip(split.folds, choices, strict=True)), Jobs(config, data.corpus, device)
     for number, (fold, choice) in enumerate(folds, 1):  # calibration does not change the windows
         require_windows(jobs(replace(choice, calibrate="none"), fold), fold, number)

@@ -148,6 +148,9 @@ def test_each_fold_and_seed_starts_from_that_of_the_same_fold_and_seed(config, t
         assert all(torch.equal(before[name], after[name]) for name in body), place
         found.append(before[next(name for name in body if name.endswith("weight") and before[name].ndim > 1)])
     assert not any(torch.equal(found[0], other) for other in found[1:])
+    with pytest.raises(ConfigError, match="4 models, but none of seed 2 for fold 1 of 2"):
+        train(config(**settings | {"seeds": 3}, init=str(tmp_path / "first")), tmp_path / "more")
+    assert not (tmp_path / "more" / "config.yaml").exists(), "refused before the first training"
 
 
 def test_a_fold_that_the_first_run_lacks_is_refused(config, tmp_path):
