@@ -1,4 +1,4 @@
-"""The page of ``skelemo live``, served with a WebSocket by a thread; a slow client skips to the newest frame."""
+"""The page of ``skelemo live``, served with a WebSocket by a thread; slow clients that answer skip frames."""
 
 import asyncio
 import secrets
@@ -28,7 +28,7 @@ class LivePage:
 
     Messages are JSON. The first describes the stream: ``model``, ``heads``, ``parts`` with limbs, and image ``size``
     (0 for unknown). The others are frames: ``video``, ``number``, ``time``, ``latency``, and ``people`` with ``name``,
-    ``seen``, ``points`` (flattened x, y, confidence) and ``outputs`` by head.
+    ``seen``, ``points`` (flattened x, y, confidence) and ``outputs`` by head. A client may answer each with anything.
 
     Raises `InputError`: the port is in use.
 
@@ -95,20 +95,27 @@ class LivePage:
         return Starlette(routes=routes, middleware=[guard])
 
     async def _talk(self, socket: WebSocket) -> None:
-        """Send the newest frame whenever there is one."""
+        """Send the newest frame whenever there is one, to a client that answers only when it has answered the last one.
+
+        Without answers, frames wait for a slow client in the buffers of the connection, which hold megabytes.
+        """
         if self._clients >= _MOST_CLIENTS:
             return await socket.send_denial_response(PlainTextResponse("Too many clients.\n", 503))
         self._clients += 1
         await socket.accept()
-        gone, sent = asyncio.ensure_future(_disconnected(socket)), 0
+        ready, answers, sent = asyncio.Event(), False, 0
+        gone = asyncio.ensure_future(_disconnected(socket, ready))
         try:
             await socket.send_text(self._hello)
             while not gone.done():
-                if sent == self._version:
-                    updated = asyncio.ensure_future(self._updated.wait())
-                    await asyncio.wait({updated, gone}, return_when=asyncio.FIRST_COMPLETED)
-                    updated.cancel()
+                answers = answers or ready.is_set()
+                if sent == self._version or (answers and not ready.is_set()):
+                    awaited = self._updated if sent == self._version else ready
+                    waiting = asyncio.ensure_future(awaited.wait())
+                    await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting.cancel()
                     continue
+                ready.clear()
                 sent = self._version
                 await socket.send_text(self._latest)
         except WebSocketDisconnect:
@@ -118,7 +125,7 @@ class LivePage:
             self._clients -= 1
 
 
-async def _disconnected(socket: WebSocket) -> None:
-    """Wait for the end of a connection; what the client sends is ignored."""
+async def _disconnected(socket: WebSocket, ready: asyncio.Event) -> None:
+    """Wait for the end of a connection; any message of the client makes it ``ready`` for the next frame."""
     while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+        ready.set()

@@ -206,6 +206,22 @@ def test_a_slow_client_gets_only_the_newest_frame(page):
     assert person["outputs"] == {"mood": [0.25, 0.75], "plane": [1, -2]}
 
 
+def test_a_client_that_answers_gets_no_frame_late(page):
+    with connect(page.address.replace("http://", "ws://").replace("/?", "/live?")) as socket:
+        socket.recv(10)
+        socket.send("")
+        numbers = []
+        for first in (0, 100, 200):
+            for number in range(first, first + 100):
+                page.publish(a_frame(number))
+                time.sleep(0.001)  # frames are sent one by one
+            numbers.append(json.loads(socket.recv(10))["number"])
+            socket.send("")
+            time.sleep(0.1)
+        assert numbers[0] < 99
+        assert numbers[1:] == [99, 199]
+
+
 def test_a_socket_without_the_token_or_of_another_origin_is_refused(page):
     address = page.address.replace("http://", "ws://").replace("/?", "/live?")
     for wrong, origin in ((address[:-1], None), (address.split("?")[0], None), (address, "http://elsewhere.example")):
