@@ -16,8 +16,11 @@ from skelemo.training.module import Training
 
 #: Range of rates, on a logarithmic scale, and number of steps.
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 140
-#: Exponential smoothing of the loss; multiple of the lowest loss that ends the test; first steps to ignore.
-_SMOOTHING, _FAR, _FIRST = 0.9, 4.0, 10
+#: Exponential smoothing of the loss; multiple of the lowest smoothed loss that ends the test; first steps, which with
+#: rates up to 3e-5 learn next to nothing.
+_SMOOTHING, _FAR, _FIRST = 0.9, 4.0, 30
+#: Least decrease of the smoothed loss, in its standard deviations over the first steps.
+_CLEAR = 3.0
 #: Suggested rate relative to the rate of the lowest loss, which is just before divergence.
 _SHARE = 0.1
 
@@ -34,7 +37,7 @@ class RateCurve:
 def find_rate(task: Training, loaders: lightning.LightningDataModule, options: Mapping[str, Any]) -> RateCurve:
     """Train a copy of the network for `STEPS` steps on the training subset with increasing rate.
 
-    Raises `ConfigError`: the loss never falls, or is not finite from the start.
+    Raises `ConfigError`: the loss never clearly falls, or is not finite from the start.
 
     Parameters
     ----------
@@ -51,11 +54,19 @@ def find_rate(task: Training, loaders: lightning.LightningDataModule, options: M
 def curve_of(losses: np.ndarray) -> RateCurve:
     """The curve from the losses ``[S]`` of the first S steps."""
     rates = np.array([_rate(step) for step in range(len(losses))])
-    smooth = pd.Series(losses).ewm(alpha=1 - _SMOOTHING).mean().to_numpy()
-    lowest = int(smooth.argmin()) if len(smooth) else 0
-    if lowest <= _FIRST or smooth[lowest] >= smooth[:_FIRST].min():
-        raise ConfigError("the learning-rate finder: the loss falls at no rate: set lr, e.g. --set lr=0.001")
+    smooth = _smoothed(losses)
+    lowest = _FIRST + int(smooth[_FIRST:].argmin()) if len(smooth) > _FIRST else 0
+    before, noise = losses[:_FIRST], math.sqrt((1 - _SMOOTHING) / (1 + _SMOOTHING))
+    if lowest <= _FIRST or smooth[lowest] >= before.mean() - _CLEAR * noise * before.std():
+        raise ConfigError(
+            "the learning-rate finder: the loss falls at no rate, or by less than it varies between steps: set lr, "
+            "e.g. --set lr=0.001, or enlarge batch_size or accumulate"
+        )
     return RateCurve(float(rates[lowest]) * _SHARE, tuple(rates.tolist()), tuple(smooth.tolist()))
+
+
+def _smoothed(losses: np.ndarray | list[float]) -> np.ndarray:
+    return pd.Series(losses).ewm(alpha=1 - _SMOOTHING).mean().to_numpy()
 
 
 def _rate(step: int) -> float:
@@ -92,6 +103,6 @@ class _Sweep(Callback):
             self._batches = []
             if math.isfinite(loss):
                 self.losses.append(loss)
-            lowest = min(self.losses, default=math.nan)
-            if not math.isfinite(loss) or (len(self.losses) > _FIRST and loss > _FAR * abs(lowest)):
+            smooth = _smoothed(self.losses)[_FIRST:]
+            if not math.isfinite(loss) or (len(smooth) and smooth[-1] > _FAR * abs(smooth.min())):
                 trainer.should_stop = True

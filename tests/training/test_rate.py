@@ -34,14 +34,25 @@ def test_a_loss_that_never_falls_has_no_rate():
         curve_of(np.array([1.0]))
 
 
-def test_rates_rise_together_and_stop_at_four_times_the_lowest_loss():
+def test_a_loss_that_falls_by_less_than_it_varies_between_steps_has_no_rate():
+    falling = np.where(np.arange(rate.STEPS) > 60, 0.9, 1.0)
+    for spread, clear in ((0.02, True), (0.4, False)):
+        losses = falling + spread * np.tile([-1, 1], rate.STEPS // 2)
+        if clear:
+            assert curve_of(losses).suggestion > 1e-4
+        else:
+            with pytest.raises(ConfigError, match=r"by less than it varies between steps: .*enlarge batch_size"):
+                curve_of(losses)
+
+
+def test_rates_rise_together_and_stop_at_four_times_the_lowest_smoothed_loss():
     """A backbone that learns at a tenth of the rate does so in the search, too."""
     heads, backbone = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
     groups = [{"params": [heads]}, {"params": [backbone], "lr": rate.LOWEST / 10}]
     optimizer = torch.optim.SGD(groups, lr=rate.LOWEST)
     trainer = SimpleNamespace(optimizers=[optimizer], global_step=0, should_stop=False)
-    sweep = rate._Sweep()
-    for step, loss in enumerate([2.0] * 11 + [1.0, 3.9, 4.1]):
+    sweep, losses = rate._Sweep(), [2.0] * 40 + [60.0, 10.0]  # smoothed: 7.9 and 8.1
+    for step, loss in enumerate(losses):
         sweep.on_train_batch_start(trainer, None, None, step)
         expected = 10 ** (-6 + 7 * step / 139)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([expected, expected / 10])
@@ -49,7 +60,7 @@ def test_rates_rise_together_and_stop_at_four_times_the_lowest_loss():
         trainer.global_step += 1
         sweep.on_train_batch_end(trainer, None, {"loss": torch.tensor(loss)}, None, step)
     assert trainer.should_stop
-    assert sweep.losses == pytest.approx([2.0] * 11 + [1.0, 3.9, 4.1])
+    assert sweep.losses == pytest.approx(losses)
 
 
 def test_the_loss_of_a_step_is_the_mean_over_the_batches_that_it_accumulates(config, tmp_path):
