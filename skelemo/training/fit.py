@@ -99,7 +99,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     config = settle_heads(config, data.corpus)
     if not config.pretrain:
         _require_columns(config, cache, data.corpus)
-    if _is_begun(out):
+    if begun := _is_begun(out):
         split = _read_split(out / "splits.json", data.corpus)
     else:
         config, split = draw_split(config, data)
@@ -119,14 +119,15 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         written["learned_before"], seen = learned_before(config, split.folds, data.corpus.sequences)
         first = job.start(job.create(restored=True))
         changes = changes | {"init": {"text": first.text if first else "", "overlap": seen}}
-    facts = environment(cache, job.all_heads, device) | changes | require_buildable(job, begun=_is_begun(out))
+    facts = environment(cache, job.all_heads, device) | changes | require_buildable(job, begun=begun)
     if not rank():
         _open_folder(out, config, written, facts, choices)
     started = time.monotonic()
     by_seed = _by_seed(config, jobs, folds, out, report)
     if rank():
         return Scores()
-    facts |= {"seconds": round(time.monotonic() - started, 1)}
+    if not begun:  # the time before an interruption is unknown
+        facts |= {"seconds": round(time.monotonic() - started, 1)}
     if not config.pretrain:
         facts |= {"throughput": measure_throughput(job, split.folds[0], training_folders(out)[0])}
     write_json(out / "environment.json", facts)

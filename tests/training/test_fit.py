@@ -416,6 +416,7 @@ def test_a_resumed_k_fold_keeps_its_finished_folds(config, tmp_path):
     scores = train(config(), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "fold_1" / "model.safetensors").stat().st_mtime_ns == before
     assert scores["test"]["expression"]["windows"] == 30  # clips, labeled as a whole
+    assert "seconds" not in json.loads((tmp_path / "run" / "environment.json").read_text()), "only the last part's"
 
 
 def test_a_folder_that_exists_is_refused_unless_resumed(config, tmp_path):
