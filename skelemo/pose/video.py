@@ -111,7 +111,7 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
     if usual > 0 and (uneven := int(np.count_nonzero(np.abs(steps - usual) > _UNEVEN * usual))) > _FEW * len(steps):
         notes.append(
             f"{video.path}: variable frame rate ({uneven:,} of {len(times):,} frames early or late); times are "
-            f"computed with the mean, {video.fps:.4g} frames/s"
+            f"computed with the mean, {video.fps:.4g} frames/s; for exact times, convert it to a constant rate first"
         )
     if usual and times[-1] - times[0] + steps.max() < _WHOLE * stated:
         shown = times[-1] - times[0] + usual
