@@ -140,6 +140,9 @@ def onecycle(optimizer: Optimizer, steps: int, config: "Config") -> LRScheduler:
 
 @SCHEDULES.register("plateau", "epoch")
 def plateau(optimizer: Optimizer, steps: int, config: "Config") -> ReduceLROnPlateau:
-    """Divide the rate by ten after ``plateau_patience`` epochs without improvement."""
-    mode = "max" if config.monitor == "score" else "min"
-    return ReduceLROnPlateau(optimizer, mode, patience=config.plateau_patience)  # type: ignore[arg-type]  # checked above
+    """Divide the rate by ten after more than ``plateau_patience`` epochs without a better score.
+
+    (With torch's relative threshold, an equal negative score would be better.)
+    """
+    mode: Any = "max" if config.monitor == "score" else "min"
+    return ReduceLROnPlateau(optimizer, mode, patience=config.plateau_patience, threshold=0.0)

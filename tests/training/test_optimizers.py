@@ -112,13 +112,14 @@ def test_onecycle_peaks_at_the_rate_and_keeps_momentum() -> None:
     assert found[0] < 0.01 > found[-1]
 
 
+@pytest.mark.parametrize("best", [0.5, -0.5])
 @pytest.mark.parametrize(("patience", "expected"), [(0, [0.1, 0.1, 0.01, 0.001]), (1, [0.1, 0.1, 0.1, 0.01])])
-def test_a_plateau_waits_for_its_patience_even_0(patience: int, expected: list[float]) -> None:
+def test_a_plateau_waits_for_its_patience_even_0(patience: int, expected: list[float], best: float) -> None:
     config = load_config(None, {"schedule": "plateau", "lr": 0.1, "plateau_patience": patience})
     optimizer = make_optimizer(nn.Linear(2, 2), config)
     scheduler = make_schedules(optimizer, 4, config)[0]["scheduler"]
     found = []
-    for score in (0.5, 0.5, 0.4, 0.3):
+    for score in (best, best, best - 0.1, best - 0.2):
         found.append(optimizer.param_groups[0]["lr"])
         scheduler.step(score)
     assert found == pytest.approx(expected)
