@@ -152,9 +152,10 @@ def choice(run: Run) -> str:
         return (
             "Last epoch's weights: there is no validation subset for model selection. The test subset was scored once."
         )
-    names = [titles(head)[main_metric(head)] for head in trained_heads(run)]
+    mains = {f"validation_{head.name}_{main_metric(head)}": head for head in trained_heads(run)}
+    names = [titles(head)[main_metric(head)] for column, head in mains.items() if column in run.metrics]
     score = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
-    figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"
+    figure = f"highest {score}" if names and run.config.get("monitor") != "loss" else "lowest loss"
     test = "; the test subset was scored once" if run.subset == "test" else ", the subset shown here"
     return f"The checkpoint with the {figure} on the validation subset{test}."
 

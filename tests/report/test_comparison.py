@@ -140,6 +140,10 @@ def test_a_choice_of_the_checkpoint_is_described_as_it_was_made(run: Make) -> No
     assert choice(run(heads=["va"], subsets=["validation"])).endswith(
         "on the validation subset, the subset shown here."
     )
+    without = run().metrics.drop(columns="validation_expression_macro_f1")  # a single class
+    assert "with the highest mean CCC on" in choice(replace(run(), metrics=without))
+    without = without.drop(columns="validation_va_ccc_mean")
+    assert "with the lowest loss on" in choice(replace(run(), metrics=without))
     mapped = run(settings={"neutral_radius": 0.2})
     heads = [*mapped.environment["heads"], READING.to_json()]
     assert choice(replace(mapped, environment={**mapped.environment, "heads": heads})) == choice(run())
