@@ -1,4 +1,4 @@
-"""Baselines without deep learning: `svm`, `lda`, `logistic` and `boosting` on features of windows."""
+"""Baselines without deep learning: `svm`, `lda`, `logistic`, `kernel_ridge` and `boosting` on features of windows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.models.estimators import Fitted, Grid, Kernel, Linear, Scaler, Stretch, Trees
+from skelemo.models.kernel_ridge import KernelRidge, KernelSum
 from skelemo.models.registry import Spec, register
 from skelemo.models.streams import mirrored
 from skelemo.models.window_features import Features
@@ -50,6 +51,7 @@ class Baseline(Fitted):
         self.make = make
         self.features = Features(spec, streams)
         self.scaler = Scaler() if scaled else Grid()
+        self.by_person = kind is KernelSum
         self.estimators = nn.ModuleDict({head.name: kind() for head in spec.heads})
         self.stretches = nn.ModuleDict(
             {head.name: Stretch() for head in spec.heads if rescale and head.kind == "values"}
@@ -96,7 +98,7 @@ class Baseline(Fitted):
         for head in self.spec.heads:
             known, wanted = fully_labeled(head, labels[head.name])
             chosen, truth = np.tile(known, copies), np.concatenate([wanted] * copies)
-            fitted = self._fit_head(head, ready, truth, seed)
+            fitted = self._fit_head(head, ready, truth, np.tile(people, copies), seed)
             self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # defined by every subclass of Fitted
             if head.kind == "classes":
                 self._store(**{f"{head.name}_classes": fitted[0].classes_.astype(np.int64)})
@@ -105,13 +107,13 @@ class Baseline(Fitted):
                 predicted = self._cross_predict(head, ready[chosen], truth[chosen], groups, seed)
                 self.stretches[head.name].fit(truth[chosen], predicted)  # type: ignore[operator]
 
-    def _fit_head(self, head: Head, rows: np.ndarray, truth: np.ndarray, seed: int) -> list[Any]:
+    def _fit_head(self, head: Head, rows: np.ndarray, truth: np.ndarray, people: np.ndarray, seed: int) -> list[Any]:
         """One estimator, or one per flag or value, each fitted to the windows with its label."""
         columns = [(one, _known(one)) for one in (truth[:, None] if head.kind == "classes" else truth).T]
         try:
             return [
                 self.make(head.kind, seed, rows.shape[1], len(np.unique(one[known]))).fit(
-                    _some(rows[known]), one[known]
+                    _some(rows[known]), one[known], *((people[known],) if self.by_person else ())
                 )
                 for one, known in columns
             ]
@@ -130,7 +132,7 @@ class Baseline(Fitted):
         if folds < 2:
             raise ConfigError(f"rescale of {self.name} needs windows of at least two people; all are of one")
         for others, these in GroupKFold(folds, shuffle=True, random_state=seed).split(rows, groups=people):
-            fitted = self._fit_head(head, rows[others], truth[others], seed)
+            fitted = self._fit_head(head, rows[others], truth[others], people[others], seed)
             found[these] = np.stack([one.predict(rows[these]) for one in fitted], 1)
         return found
 
@@ -251,6 +253,30 @@ def logistic(
         return LogisticRegression(C=c, class_weight=weight, max_iter=2000, random_state=seed)
 
     return Baseline("logistic", spec, Linear, make, streams, rescale=rescale)
+
+
+@register("kernel_ridge", sees=SEES, fitted=True)
+def kernel_ridge(
+    spec: Spec,
+    *,
+    gamma: float = 0.2,
+    penalty: float = 0.6,
+    shrinkage: float = 0.7,
+    discriminant: bool = False,
+    points: int = 2500,
+    balanced: bool = True,
+    streams: Sequence[str] = JOINTS,
+    rescale: bool = False,
+) -> Baseline:
+    """Kernel ridge regression on whitened features, of classes as indicators; for the settings see `KernelRidge`.
+
+    For ``streams`` see `Streams`, for ``rescale`` `Stretch`.
+    """
+
+    def make(kind: KindName, seed: int, inputs: int, classes: int) -> KernelRidge:
+        return KernelRidge(kind, gamma, penalty, shrinkage, discriminant, balanced, points, seed)
+
+    return Baseline("kernel_ridge", spec, KernelSum, make, streams, rescale=rescale)
 
 
 @register("boosting", sees=SEES, fitted=True)

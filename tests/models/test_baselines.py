@@ -4,11 +4,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
+from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
-from sklearn.metrics import recall_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.metrics import log_loss, recall_score
+from sklearn.model_selection import LeaveOneOut, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
@@ -17,6 +20,8 @@ from skelemo.models import create, list_models
 from skelemo.models.baselines import Baseline
 from skelemo.models.estimators import Grid
 from skelemo.models.heads import probabilities
+from skelemo.models.kernel_ridge import KernelRidge as Ours
+from skelemo.models.kernel_ridge import KernelSum
 from skelemo.models.registry import Spec, entry
 from skelemo.models.streams import Streams, mirrored
 from skelemo.models.window_features import Features, features
@@ -127,6 +132,37 @@ def fitted(name: str, count: int = 90, *, mirror: bool = False, **settings) -> B
     return model.eval()
 
 
+def kernel_ridge(rows: np.ndarray, truth: np.ndarray, asked: np.ndarray, *, discriminant: bool = False) -> np.ndarray:
+    """Probabilities of classes, or values, by scikit-learn's regression, refitted without each window for the scale."""
+    discrete = truth.dtype.kind == "i"
+    classes, label = np.unique(truth, return_inverse=True) if discrete else (np.zeros(1), np.zeros(len(rows), int))
+    weight = 1 / np.bincount(label)[label]
+    wanted = np.where(label[:, None] == np.arange(len(classes)), 1.0, -1.0) if discrete else truth[:, None]
+    centered = rows - np.stack([rows[label == one].mean(0) for one in range(len(classes))])[label]
+    within = 0.3 * centered.T @ centered / len(rows) + 0.7 * (centered**2).mean() * np.eye(rows.shape[1])
+    white, other = (np.linalg.solve(np.linalg.cholesky(within), part.T).T for part in (rows, asked))
+    size, middle = (white**2).sum(1).mean(), np.average(wanted, 0, weight)
+
+    def outputs(known: np.ndarray, others: np.ndarray, at: slice | np.ndarray = slice(None)) -> np.ndarray:
+        kernels = (1 / (1 + 0.2 / size * cdist(part, known, "sqeuclidean")) for part in (known, others))
+        one = KernelRidge(alpha=0.6, kernel="precomputed")
+        shares = weight / weight.mean()
+        return one.fit(next(kernels), (wanted - middle)[at], shares[at]).predict(next(kernels)) + middle
+
+    found = outputs(white, other)
+    if not discrete:
+        return found[:, 0]
+    left_out = np.concatenate([outputs(white[at], white[own], at) for at, own in LeaveOneOut().split(white)])
+    if discriminant:
+        even = np.full(len(classes), 1 / len(classes))
+        lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1e-3, priors=even).fit(left_out[:, :-1], label)
+        left_out, found = (lda.decision_function(part[:, :-1]) for part in (left_out, found))
+    factors = np.geomspace(0.1, 100, 20_001)
+    best = factors[np.argmin([log_loss(label, softmax(one * left_out, 1)) for one in factors[::100]]) * 100]
+    near = factors[(factors > best / 1.1) & (factors < best * 1.1)]
+    return softmax(near[np.argmin([log_loss(label, softmax(one * left_out, 1)) for one in near])] * found, 1)
+
+
 def by_scikit_learn(name: str, rows: np.ndarray, labels: dict[str, np.ndarray], asked: np.ndarray):
     """Probabilities of the three classes, values and probabilities of the first flag, by scikit-learn alone."""
     width = rows.shape[1]
@@ -137,6 +173,10 @@ def by_scikit_learn(name: str, rows: np.ndarray, labels: dict[str, np.ndarray], 
     else:
         scaler = StandardScaler().fit(rows)
         rows, asked = (np.nan_to_num(scaler.transform(part)) for part in (rows, asked))
+        if name == "kernel_ridge":
+            columns = [labels["expression"].astype(int), *labels["va"].T, labels["au"][:, 0].astype(int)]
+            classes, valence, arousal, flag = (kernel_ridge(rows, one, asked) for one in columns)
+            return classes, np.stack([valence, arousal], 1).clip(-1, 1), flag[:, 1]
         classifier, regressor = {
             "svm": (SVC(C=10, gamma=0.2 / width, break_ties=True), SVR(C=10, gamma=0.2 / width, epsilon=0.05)),
             "lda": (LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.3), BayesianRidge()),
@@ -190,6 +230,53 @@ def test_torch_predicts_what_scikit_learn_fitted(name):
     np.testing.assert_allclose(probabilities(AU, outputs["au"])[:, 0], flag, atol=2e-4)
 
 
+@pytest.mark.parametrize("discriminant", [False, True])
+def test_a_class_between_two_others_is_found_by_the_discriminant(discriminant):
+    """The indicator of a class between two others is seldom the largest, as in linear regression."""
+    random = np.random.default_rng(0)
+    truth, rows = random.integers(0, 3, 300), random.normal(size=(300, 4))
+    rows[:, 0] = 1.5 * (truth - 1) + 0.4 * rows[:, 0]
+    model, learned = KernelSum(), slice(0, 200)
+    one = Ours("classes", 0.2, 10, 0.7, discriminant, balanced=True, points=200, seed=0)
+    model.copy([one.fit(rows[learned], truth[learned], np.arange(200))])
+    found = model(torch.from_numpy(rows[200:])).argmax(1)
+    assert (recall_score(truth[200:], found, average=None)[1] > 0.75) == discriminant
+
+
+def test_classes_by_the_discriminant_are_those_of_scikit_learn():
+    model = fitted("kernel_ridge", discriminant=True)
+    points, mask, labels = people(90)
+    asked, seen, _ = people(40, seed=1)
+    rows, others = (features(*pair).numpy().astype(np.float64) for pair in ((points, mask), (asked, seen)))
+    scaler = StandardScaler().fit(rows)
+    rows, others = (np.nan_to_num(scaler.transform(part)) for part in (rows, others))
+    expected = kernel_ridge(rows, labels["expression"].astype(int), others, discriminant=True)
+    shares = probabilities(EXPRESSION, model(asked, seen)["expression"])
+    np.testing.assert_allclose(shares[:, [0, 2, 5]], expected, atol=2e-4)
+
+
+def test_kernel_ridge_regression_leaves_out_people_with_their_flipped_twins():
+    random = np.random.default_rng(0)
+    rows, truth, people = random.normal(size=(60, 8)), random.integers(0, 2, 60), np.arange(60) % 6
+    rows[:, 0] += 3 * truth
+    rows[:, 1] = 5 * (people % 2 == truth)  # one person's windows betray each other
+    settings = {"gamma": 1, "penalty": 0.1, "shrinkage": 1, "discriminant": False, "balanced": True, "seed": 0}
+    known, unknown = (Ours("classes", points=60, **settings).fit(rows, truth, who) for who in (people, np.arange(60)))
+    assert np.abs(known.weight).sum() < np.abs(unknown.weight).sum()  # less certain
+
+
+def test_kernel_ridge_regression_on_few_points_comes_close():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(400, 3))
+    truth = np.sin(rows[:, 0]) + rows[:, 1]
+    settings = {"gamma": 1, "penalty": 0.1, "shrinkage": 1, "discriminant": False, "balanced": True, "seed": 0}
+    all_points, few = (
+        Ours("values", points=points, **settings).fit(rows, truth, np.arange(400)) for points in (400, 80)
+    )
+    assert len(few.vectors) == 80
+    assert np.corrcoef(all_points.predict(rows), few.predict(rows))[0, 1] > 0.99
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_two_classes_have_the_probabilities_of_scikit_learn(name):
     points, mask, labels = people(90)
@@ -206,7 +293,8 @@ def test_two_classes_have_the_probabilities_of_scikit_learn(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_learns(name):
-    model = fitted(name, 600, **{"logistic": {"c": 1.0}, "lda": {"shrinkage": 0.01}}.get(name, {}))
+    weak = {"logistic": {"c": 1.0}, "lda": {"shrinkage": 0.01}, "kernel_ridge": {"penalty": 0.1, "shrinkage": 0.05}}
+    model = fitted(name, 600, **weak.get(name, {}))
     points, mask, labels = people(100, seed=2)
     outputs = model(points, mask)
     assert (outputs["expression"].argmax(1).numpy() == labels["expression"]).mean() > 0.95
@@ -317,6 +405,10 @@ def test_unknown_baselines_and_settings_are_refused():
         ("lda", "shrinkage", 1.5, "Got 1.5"),
         ("lda", "shrinkage", "auto", "expected a number"),
         ("boosting", "share", 1.5, "Got 1.5"),
+        ("kernel_ridge", "gamma", 0, "greater than 0. Got 0"),
+        ("kernel_ridge", "penalty", 0, "greater than 0. Got 0"),
+        ("kernel_ridge", "shrinkage", 0, "greater than 0 and at most 1. Got 0"),
+        ("kernel_ridge", "points", 0, "at least 1. Got 0"),
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_refused(name, setting, value, said):
@@ -329,6 +421,7 @@ EXTREMES = {
     "svm": {"c": (1e-6, 50), "gamma": (0, 50)},
     "lda": {"shrinkage": (0, 1)},
     "logistic": {"c": (1e-6, 50)},
+    "kernel_ridge": {"gamma": (1e-6, 50), "penalty": (1e-6, 1e6), "shrinkage": (1e-6, 1), "points": (1, 52)},
     "boosting": {"trees": (1, 51), "rate": (1e-6, 10), "leaves": (2, 52), "share": (1e-6, 1)},
 }
 
