@@ -1,7 +1,7 @@
 """Kernel ridge regression of values, or of classes as indicators, on whitened features."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from skelemo.models.estimators import Fitted
 from skelemo.targets import KindName
 
+Array = TypeVar("Array", np.ndarray, Tensor)
 #: Added to the diagonal of the kernel matrix, which is singular where a window occurs twice.
 _JITTER = 1e-6
 #: Shrinkage of the covariance of left-out predictions.
@@ -40,7 +41,8 @@ class KernelRidge:
     balanced: bool
     points: int
     seed: int
-    matrix: np.ndarray = field(init=False)  # [F, F]
+    axes: np.ndarray = field(init=False)  # [R, F], of the whitening
+    factors: np.ndarray = field(init=False)  # [R + 1], along the axes and orthogonal to all
     vectors: np.ndarray = field(init=False)  # [P, F], whitened
     weight: np.ndarray = field(init=False)  # [P, D]
     bias: np.ndarray = field(init=False)  # [D]
@@ -69,8 +71,8 @@ class KernelRidge:
         root = np.sqrt(importance / importance.mean())[:, None]
         self.bias = np.average(wanted, 0, root[:, 0] ** 2)
 
-        self.matrix = _whitening(rows, label, self.shrinkage)
-        rows = rows @ self.matrix
+        self.axes, self.factors = _whitening(rows, label, self.shrinkage)
+        rows = _whitened(rows, self.axes, self.factors)
         chosen = np.arange(len(rows))
         if len(rows) > self.points:
             chosen = np.sort(np.random.default_rng(self.seed).choice(len(rows), self.points, replace=False))
@@ -118,19 +120,28 @@ class KernelRidge:
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Values ``[N]``."""
-        return np.asarray((self._kernel(rows @ self.matrix) @ self.weight + self.bias)[:, 0])
+        return np.asarray((self._kernel(_whitened(rows, self.axes, self.factors)) @ self.weight + self.bias)[:, 0])
 
 
-def _whitening(rows: np.ndarray, label: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Matrix ``[F, F]`` that whitens the shrunk covariance within classes and scales to a mean squared norm of 1."""
-    within = np.zeros((rows.shape[1],) * 2)
+def _whitening(rows: np.ndarray, label: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
+    """Axes ``[R, F]`` and factors ``[R + 1]`` that whiten the shrunk covariance within classes.
+
+    The factors also scale to a mean squared norm of 1.
+    """
+    centered = rows.copy()
     for one in np.unique(label):
-        centered = rows[label == one] - rows[label == one].mean(0)
-        within += centered.T @ centered / len(rows)
-    within = (1 - shrinkage) * within + shrinkage * np.trace(within) / len(within) * np.eye(len(within))
-    spread, axes = np.linalg.eigh(within)
-    matrix = axes / np.sqrt(spread.clip(1e-12))
-    return np.asarray(matrix / np.sqrt(((rows @ matrix) ** 2).sum(1).mean() or 1))
+        centered[label == one] -= rows[label == one].mean(0)
+    _, spread, axes = np.linalg.svd(centered / np.sqrt(len(rows)), full_matrices=False)
+    variance = (1 - shrinkage) * np.append(spread**2, 0) + shrinkage * (spread**2).sum() / rows.shape[1]
+    factors = 1 / np.sqrt(variance.clip(1e-12))
+    size = (_whitened(rows, axes, factors) ** 2).sum(1).mean()
+    return axes, factors / np.sqrt(size or 1)
+
+
+def _whitened(rows: Array, axes: Array, factors: Array) -> Array:
+    """Features ``[..., N, F]``, scaled along the axes ``[..., R, F]`` and orthogonal to them."""
+    rest = factors[..., None, -1:]
+    return rest * rows + (rows @ axes.swapaxes(-1, -2) * (factors[..., None, :-1] - rest)) @ axes
 
 
 def _left_out(residual: np.ndarray, basis: np.ndarray, root: np.ndarray, people: np.ndarray) -> np.ndarray:
@@ -151,30 +162,38 @@ def _left_out(residual: np.ndarray, basis: np.ndarray, root: np.ndarray, people:
 class KernelSum(Fitted):
     """Outputs ``[N, D]`` of `KernelRidge`: one classifier, or one per flag or value."""
 
-    matrix: Tensor  # [E, F, F]
-    vectors: Tensor  # [E, P, F], padded with zeros
+    axes: Tensor  # [E, R, F], padded with zeros as vectors and weights
+    factors: Tensor  # [E, R + 1]
+    vectors: Tensor  # [E, P, F]
     weight: Tensor  # [E, P, D]
     bias: Tensor  # [E, D]
     gamma: Tensor
 
     def copy(self, estimators: list[Any]) -> None:
         """Copy one classifier, or one estimator per flag or value."""
-        most = max(len(one.vectors) for one in estimators)
 
-        def padded(array: np.ndarray) -> np.ndarray:
-            return np.pad(array, ((0, most - len(array)), (0, 0)))
+        def stacked(name: str) -> np.ndarray:
+            arrays = [getattr(one, name) for one in estimators]
+            most = max(map(len, arrays))
+            return np.stack([np.pad(array, ((0, most - len(array)), (0, 0))) for array in arrays])
 
+        axes = stacked("axes")
+        rest = np.array([one.factors[-1:] for one in estimators])
+        factors = np.repeat(rest, axes.shape[1] + 1, 1)
+        for own, one in zip(factors, estimators, strict=True):
+            own[: len(one.axes)] = one.factors[:-1]
         self._store(
-            matrix=np.stack([one.matrix for one in estimators]).astype(np.float32),
-            vectors=np.stack([padded(one.vectors) for one in estimators]).astype(np.float32),
-            weight=np.stack([padded(one.weight) for one in estimators]),
+            axes=axes.astype(np.float32),
+            factors=factors,
+            vectors=stacked("vectors").astype(np.float32),
+            weight=stacked("weight"),
             bias=np.stack([one.bias for one in estimators]),
             gamma=float(estimators[0].gamma),
         )
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[N, F]`` to ``[N, D]``."""
-        rows, vectors = rows @ self.matrix.double(), self.vectors.double()  # [E, N, F]
+        rows, vectors = _whitened(rows, self.axes.double(), self.factors), self.vectors.double()  # [E, N, F]
         distance = rows.square().sum(2)[..., None] - 2 * rows @ vectors.mT + vectors.square().sum(2)[:, None]
         outputs = (1 + self.gamma * distance.clamp(min=0)).reciprocal() @ self.weight + self.bias[:, None]
         return outputs.transpose(0, 1).flatten(1)
