@@ -42,6 +42,7 @@ class Case:
     threads: int
     rounds: int
     half: bool
+    compiled: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Speed:
 @click.option("--threads", default=2, show_default=True, help="Threads of torch on the CPU.")
 @click.option("--rounds", default=5, show_default=True, help="How often each step runs; the best counts.")
 @click.option("--half", is_flag=True, help="With bfloat16 autocast, as precision=bf16-mixed trains.")
+@click.option("--compile", "compiled", is_flag=True, help="With torch.compile, as compile=true trains.")
 @click.option("--pyg", is_flag=True, help="Also a graph convolution on dense batches against one on Data objects.")
 def command(
     patterns: tuple[str, ...],
@@ -72,6 +74,7 @@ def command(
     threads: int,
     rounds: int,
     half: bool,
+    compiled: bool,
     pyg: bool,
 ) -> None:
     """Clips/s in training (forward, backward, SGD) and in inference, and memory; each architecture in its own process.
@@ -91,7 +94,7 @@ def command(
         for name in names:
             draws = entry(name).facts.coordinates == "frame"
             shown, length = layout_name or (layout().name if draws else "coco_18"), frames or (1 if draws else 48)
-            case = Case(name, shown, length, batch, device, threads, rounds, half)
+            case = Case(name, shown, length, batch, device, threads, rounds, half, compiled)
             table.add_row(name, f"{length} x {len(_layout(shown))}", *_cells(_alone(case), batch))
         Console(width=max(120, Console().width)).print(table)
     if pyg:
@@ -130,6 +133,8 @@ def measure(case: Case) -> Speed:
     labels = torch.arange(case.batch, device=device) % len(HEAD)
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
     drawing = _Stopwatch(network, device)
+    if case.compiled:
+        network.compile()
     shares: list[float] = []
 
     def answer() -> Tensor:
