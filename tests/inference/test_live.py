@@ -59,7 +59,7 @@ def trained(cache, tmp_path_factory):
         key = (arch, *sorted(settings.items()))
         if key not in models:
             out = tmp_path_factory.mktemp("runs") / arch
-            known = {"ann": ["width"], "stgcnpp": ["widths"], "resnet18": ["image_size"]}.get(arch, [])
+            known = {"ann": ["width"], "stgcnpp": ["widths"], "resnet18_paper": ["image_size"]}.get(arch, [])
             given = {"data": str(cache), "arch": arch, "head": "both", "model": {name: SMALL[name] for name in known}}
             given |= {
                 "epochs": 1,
@@ -125,7 +125,7 @@ def assert_equal(found, expected, least):
         ("ann", {"length": 5, "max_gap": 3, "smooth": 3, "min_confidence": 0.2}),
         ("ann", {"length": 5, "causal": True, "smooth": 5, "dilation": 3}),
         ("stgcnpp", {"length": 8, "dilation": 2}),
-        ("resnet18", {"length": 2}),
+        ("resnet18_paper", {"length": 2}),
         ("svm", {"length": 3}),
         ("ann", {"length": 2, "flip_average": True}),
         ("svm", {"length": 3, "calibrate": "running", "max_gap": 3, "min_confidence": 0.2}),
