@@ -78,9 +78,10 @@ class KernelRidge:
             chosen = np.sort(np.random.default_rng(self.seed).choice(len(rows), self.points, replace=False))
         self.vectors = rows[chosen]
         lower = np.linalg.cholesky(self._kernel(self.vectors) + _JITTER * np.eye(len(chosen)))
-        basis = root * solve_triangular(lower, self._kernel(rows).T, lower=True).T
+        basis = solve_triangular(lower, self._kernel(rows).T, lower=True, overwrite_b=True).T  # may be gigabytes
+        basis *= root
         ridge = np.linalg.cholesky(basis.T @ basis + self.penalty * np.eye(len(chosen)))
-        basis = solve_triangular(ridge, basis.T, lower=True).T
+        basis = solve_triangular(ridge, basis.T, lower=True, overwrite_b=True).T
         shares = basis.T @ (root * (wanted - self.bias))
         self.weight = solve_triangular(lower.T, solve_triangular(ridge.T, shares))
 
@@ -90,8 +91,12 @@ class KernelRidge:
         return self
 
     def _kernel(self, rows: np.ndarray) -> np.ndarray:
-        distance = (rows**2).sum(1)[:, None] + (self.vectors**2).sum(1) - 2 * rows @ self.vectors.T
-        return np.asarray(1 / (1 + self.gamma * distance.clip(0)))
+        distance = rows @ (-2 * self.vectors.T)
+        distance += (rows**2).sum(1)[:, None]
+        distance += (self.vectors**2).sum(1)
+        np.multiply(distance.clip(0, out=distance), self.gamma, out=distance)
+        distance += 1
+        return np.reciprocal(distance, out=distance)
 
     def _read(self, outputs: np.ndarray, label: np.ndarray) -> None:
         """Turn outputs into logits by those ``[N, K]`` for people who are left out."""

@@ -255,7 +255,7 @@ def test_classes_by_the_discriminant_are_those_of_scikit_learn():
     np.testing.assert_allclose(shares[:, [0, 2, 5]], expected, atol=2e-4)
 
 
-def test_kernel_ridge_regression_leaves_out_people_with_their_flipped_twins():
+def test_kernel_ridge_regression_leaves_out_all_windows_of_a_person():
     random = np.random.default_rng(0)
     rows, truth, people = random.normal(size=(60, 8)), random.integers(0, 2, 60), np.arange(60) % 6
     rows[:, 0] += 3 * truth
