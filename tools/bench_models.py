@@ -86,7 +86,9 @@ def command(
     if not names:
         raise unknown("architecture", " ".join(patterns), list_models())
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
-        table = Table(title=f"batches of {batch} on {device}", title_justify="left", caption=_note(threads, half))
+        table = Table(
+            title=f"batches of {batch} on {device}", title_justify="left", caption=_note(threads, half, compiled)
+        )
         table.add_column("", no_wrap=True)
         columns = ("frames x points", "parameters", "training, clips/s", "inference, clips/s", "processor ms a clip")
         for heading in (*columns, "drawing", "peak MB"):
@@ -108,8 +110,8 @@ def _cells(speed: Speed, batch: int) -> tuple[str, ...]:
     return f"{speed.parameters:,}", *rates, processor, share, f"{speed.memory / 2**20:,.0f}"
 
 
-def _note(threads: int, half: bool) -> str:
-    precision = "bfloat16 autocast" if half else "float32"
+def _note(threads: int, half: bool, compiled: bool) -> str:
+    precision = f"{'bfloat16 autocast' if half else 'float32'}{', compiled' if compiled else ''}"
     return f"{platform.machine()}, torch {torch.__version__}, {threads} threads, {precision}"
 
 
