@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from skelemo.evaluation.metrics import METRICS, Counts, Floats, Metric, mean_of_known, pearson_of_sums, ratio, sums
 
@@ -123,8 +122,15 @@ def spearman(truth: Floats, predicted: Floats) -> Floats:
     for x, y in zip(truth.T, predicted.T, strict=True):
         known = ~np.isnan(x)
         groups, count = np.zeros(int(known.sum()), np.int64), int(known.sum())
-        found.append(pearson_of_sums(sums(rankdata(x[known]), rankdata(y[known]), groups, 1, count / 2))[0])
+        found.append(pearson_of_sums(sums(_ranks(x[known]), _ranks(y[known]), groups, 1, count / 2))[0])
     return np.array(found)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1, equal values sharing their mean."""
+    from scipy.stats import rankdata  # takes half a second, and reports need it not at all
+
+    return rankdata(values)
 
 
 def _area(positive: NDArray[np.bool_], score: Floats) -> float:
@@ -132,5 +138,5 @@ def _area(positive: NDArray[np.bool_], score: Floats) -> float:
     count = int(positive.sum())
     if not 0 < count < len(positive):
         return math.nan
-    ranks = rankdata(score)
+    ranks = _ranks(score)
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
