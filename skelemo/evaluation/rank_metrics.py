@@ -130,7 +130,7 @@ def _ranks(values: Floats) -> Floats:
     """Ranks from 1, equal values sharing their mean."""
     from scipy.stats import rankdata  # takes half a second, and reports need it not at all
 
-    return rankdata(values)
+    return np.asarray(rankdata(values), np.float64)
 
 
 def _area(positive: NDArray[np.bool_], score: Floats) -> float:
