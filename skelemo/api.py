@@ -196,7 +196,8 @@ def export(
         raise ConfigError(f"{folder}: no splits.json and scores.json; quantizing needs the whole run folder")
     frames = open_cache(cache) if cache else None
     done = export_model(model, path, cache=frames, quantize=bool(quantize), splits=whole.splits if whole else {})
-    facts = facts_of(model, EndToEnd(model)) | {"precision": quantize or "float32"}
+    module = EndToEnd(model)
+    facts = facts_of(model, module) | {"precision": quantize or "float32", "inputs": module.inputs}
     write_card(path.parent / CARD, path, facts, whole, done.costs)
     return done
 

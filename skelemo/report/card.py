@@ -25,6 +25,14 @@ from skelemo.text import count
 
 CARD = "README.md"
 _LIBRARY = "library_name: skelemo"
+#: Shape (of windows, of a whole recording) and content of each input of an exported model.
+_INPUTS = {
+    "keypoints": ("`[W, T, V, 3]`", "`[1, C, V, 3]`", "x, y in pixels and confidence; confidence 0: missing"),
+    "mask": ("`[W, T]` bool", "`[1, C]` bool", "which frames exist"),
+    "number": ("`[W, T]` int64", "`[1, C]` int64", "frame numbers in the video"),
+    "frame_size": ("`[W, 2]`", "`[1, 2]`", "image width and height, 0 if unknown"),
+    "frames": ("", "`[W, T]` int64", "indices of each window's frames in the recording, -1 for none"),
+}
 
 
 def require_own(folder: Path) -> None:
@@ -42,7 +50,7 @@ def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | Non
     Parameters
     ----------
     model : the exported file.
-    facts : its metadata.
+    facts : its metadata, and the names of its ``inputs``.
     run : the exported run; None if only the model's files are available.
     costs : effect of quantization, see `skelemo.inference.export.checks.Cost`.
     """
@@ -79,11 +87,12 @@ def _card(
     front: str = "",
 ) -> str:
     window, simulated = facts["window"], run is not None and bool(run.data.get("simulated"))
-    frames = "one frame" if window["length"] == 1 else f"{window['length']} frames"
+    frames = count(window["length"], "frame")
     if window["sampling"] == "clip":
         frames += " spread evenly over a clip"
-    elif window["dilation"] > 1:
-        frames += f", every {window['dilation']} of the recording"
+    else:
+        frames += " at a time" + f", {window['dilation']} apart" * (window["length"] > 1 and window["dilation"] > 1)
+    by_clip = facts["preparation"]["reference"] == "clip"
     data = run.data if run else {}
     sizes = [count(int(data[name]), name.rstrip("s"), name) for name in ("sequences", "frames") if name in data]
     weak = {
@@ -111,7 +120,8 @@ def _card(
             simulated=simulated,
             amount=", ".join(sizes),
             points=len(layout(facts["layout"])),
-            by_clip=facts["preparation"]["reference"] == "clip",
+            inputs=[(name, _INPUTS[name][by_clip], _INPUTS[name][2]) for name in facts.get("inputs", ())],
+            by_clip=by_clip,
             rarely_found=[(name, classes) for name, classes in weak.items() if classes],
             hashes=", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"]),
             describe=describe,

@@ -203,7 +203,8 @@ def test_a_value_without_a_label_does_not_count_in_its_groups_error() -> None:
 
 
 FACTS = {"name": "x", "arch": "ann", "archs": ["ann", "gcn", "ann"], "layout": "face_70", "parts": ["face_70"],
-         "heads": [], "preparation": {"reference": "window"}, "weights_sha256": ["a" * 20 + "b" * 44]}  # fmt: skip
+         "heads": [], "preparation": {"reference": "window"}, "inputs": ["keypoints", "mask", "number"],
+         "weights_sha256": ["a" * 20 + "b" * 44]}  # fmt: skip
 
 
 def a_card(folder: Path, length: int, dilation: int, sampling: str, *heads: Head) -> str:
@@ -216,10 +217,10 @@ def a_card(folder: Path, length: int, dilation: int, sampling: str, *heads: Head
 @pytest.mark.parametrize(
     ("window", "text"),
     [
-        ((1, 3, "stride"), "(face 70), one frame, every 3 of the recording at a time."),
+        ((1, 3, "stride"), "(face 70), 1 frame at a time."),
         ((8, 1, "stride"), "(face 70), 8 frames at a time."),
-        ((8, 2, "stride"), "(face 70), 8 frames, every 2 of the recording at a time."),
-        ((8, 2, "clip"), "(face 70), 8 frames spread evenly over a clip at a time."),
+        ((8, 2, "stride"), "(face 70), 8 frames at a time, 2 apart."),
+        ((8, 2, "clip"), "(face 70), 8 frames spread evenly over a clip."),
     ],
 )
 def test_a_card_describes_the_window(tmp_path: Path, window: tuple[int, int, str], text: str) -> None:
@@ -232,8 +233,9 @@ def test_the_card_of_an_export_without_its_run_says_what_is_unknown(tmp_path: Pa
     assert "- **feel**: pleasure, energy, each from 1 to 9\n" in text
     assert "- **au**: the probability of each of AU1, AU2\n" in text
     assert text.count("Unknown: the model was exported without its run folder.") == 2, "data and scores"
-    assert "`[W, T, V, 3]`, W windows of T = 8 frames" in text
-    assert "of the V = 70 points of `face_70`" in text
+    assert "| `keypoints` | `[W, T, V, 3]` |" in text
+    assert "| `number` | `[W, T]` int64 | frame numbers in the video |" in text
+    assert "V = 70 points of `face_70` in OpenPose's order; W windows of T = 8 frames." in text
     assert "`aaaaaaaaaaaaaaaa…`" in text
     front = yaml.safe_load(text.split("---\n")[1])
     tags = ["skelemo", "pose", "keypoints", "emotion-recognition", "ann", "gcn"]
