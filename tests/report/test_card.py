@@ -28,7 +28,7 @@ def with_model(folder: Path, *places: str) -> Path:
 def test_the_card_has_the_facts_of_the_run_folder(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     run = read_run(with_model(run_folder(tmp_path / "mine", folds=2, **SIZE), "fold_1", "fold_2"))
     text = run_card(run)
-    assert "`ann` on OpenPose keypoints (face 70), 8 frames, every 2 of the recording at a time." in text
+    assert "`ann` on OpenPose keypoints (face 70), 8 frames at a time, 2 apart." in text
     assert "skelemo predict mine recordings/" in text
     assert "The predictions of its 2 networks are averaged" in text
     assert "It was trained on simulated people" in text
