@@ -16,7 +16,7 @@ from skelemo.openpose.archive import ENDINGS, Archive, is_archive
 from skelemo.openpose.discover import Walk
 from skelemo.openpose.files import NO_INFO, Folder, Problem, VideoInfo, is_video
 from skelemo.openpose.names import FrameNames, Group, group, printable, stem_of
-from skelemo.openpose.sniff import file_kind
+from skelemo.openpose.sniff import Sniffer, file_kind
 from skelemo.text import count, natural_order
 
 
@@ -263,7 +263,7 @@ def _recording(located: _Located, folder: Folder) -> Recording:
 
 def _single_file(file: Path, walk: Walk) -> Recording:
     """The recording of a file given by the user, with any name."""
-    if file_kind(str(file)) == "video":
+    if Sniffer().kind(str(file), file_kind) == "video":
         for folder in walk.video(os.path.abspath(file), ""):
             return _recording(next(_groups(folder, None)), folder)
         raise InputError(f"{file}: {walk.problems[0].reason}")

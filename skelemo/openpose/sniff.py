@@ -32,10 +32,9 @@ class Sniffer:
         """``"frame"``, ``"video"`` or ``""``; ``default`` if the file cannot be read."""
         pattern = _ANY_NUMBER.sub("#", name)
         if pattern not in self._kinds:
-            try:
+            self._kinds[pattern] = default
+            with suppress(OSError):
                 self._kinds[pattern] = read(name) or default
-            except (OSError, zlib.error):
-                self._kinds[pattern] = default
         return self._kinds[pattern]
 
 
@@ -56,9 +55,7 @@ def decompressed(data: bytes, most: int) -> bytes:
 def file_kind(path: str) -> str:
     """Kind of a file by content: ``"frame"``, ``"video"`` or ``""``. A list of a single frame is a frame."""
     with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
-    if head[:2] == b"\x1f\x8b":
-        head = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, HEAD_BYTES)
+        head = decompressed(file.read(HEAD_BYTES), HEAD_BYTES)
     kind = content_kind(head)
     if kind == "video" and len(head) < HEAD_BYTES:
         with suppress(VideoError):

@@ -183,6 +183,13 @@ def test_a_whole_video_in_one_file_is_a_recording(tmp_path: Path, form: str, nam
         read_people(one, layout())
 
 
+def test_a_damaged_compressed_file_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "one.json.gz").write_bytes(gzip.compress(frame())[:10] + b"no deflated data")
+    (one,) = find_recordings(tmp_path / "one.json.gz")
+    with pytest.raises(RecordingError, match=r"one\.json\.gz cannot be read: is damaged: gzip cannot decompress it"):
+        read_people(one, layout())
+
+
 def test_frames_of_a_whole_video_keep_their_numbers(tmp_path: Path) -> None:
     frames = [{"frame_id": n, "people": [person(pose=points(25, n))] if n != 9 else "none"} for n in (9, 4, 30)]
     (tmp_path / "video.json").write_text(json.dumps(frames))
