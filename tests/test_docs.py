@@ -94,7 +94,7 @@ def prepare_training(page: Path, trained: Path) -> None:
     shutil.copytree(trained / "cache", page / "cache")
 
 
-prepare_formats = prepare_training
+prepare_formats = prepare_studies = prepare_training
 
 
 def prepare_predict(page: Path, trained: Path) -> None:
