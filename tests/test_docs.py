@@ -103,6 +103,9 @@ def prepare_predict(page: Path, trained: Path) -> None:
     shutil.make_archive(str(page / "recordings"), "zip", page / "recordings")
 
 
+prepare_live = prepare_predict
+
+
 def prepare_evaluate(page: Path, trained: Path) -> None:
     """Other actors than the run's, with a class that it does not have and a column beside."""
     shutil.copytree(trained / "runs", page / "runs")
