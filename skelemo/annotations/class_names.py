@@ -48,7 +48,9 @@ class Words:
     read_as: Counter[tuple[str, str]] = field(default_factory=Counter, compare=False)
     used: set[str] = field(default_factory=set, compare=False)
 
-    def __bool__(self) -> bool:
+    @property
+    def given(self) -> bool:
+        """Whether there are classes or meanings."""
         return bool(self.classes or self.meanings)
 
 

@@ -225,7 +225,7 @@ def read_mafw(path: Path, source: Path, recordings: Recordings, *, words: Words 
     """
     given = words or Words()
     files, notes = _mafw_files(path, compound=False)
-    if not given and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
+    if not given.given and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
         raise InputError(
             f"{files[0]}: labels are numbers, and authors number MAFW's classes differently: give the order with "
             f"--classes ({','.join(MAFW)} for DFER-CLIP's lists), or use --map"

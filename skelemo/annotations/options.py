@@ -52,7 +52,7 @@ class Options:
 
     def given(self) -> dict[str, str]:
         """The options that were given, with their names on the command line."""
-        given = {"words": bool(self.words), "unit": self.unit != "auto", "va_scale": self.va_scale is not None}
+        given = {"words": self.words.given, "unit": self.unit != "auto", "va_scale": self.va_scale is not None}
         flags = {"words": "--classes or --map", "unit": "--unit", "va_scale": "--va-scale"}
         return {name: flags[name] for name in given if given[name]}
 

@@ -181,7 +181,7 @@ def read_annotations(
     if not isinstance(found, Annotations):
         raise ConfigError(f"label format {name!r} returned {type(found).__name__}; expected skelemo's Annotations")
     words = options.words
-    if words and "words" not in supported:
+    if words.given and "words" not in supported:
         found = relabeled(found, words, path)
     unused = [word for word in words.meanings if folded(word) not in words.used]
     notes = [f"--map {word}={words.meanings[word]}: no label is {word!r}" for word in unused]

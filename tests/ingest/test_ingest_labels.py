@@ -74,6 +74,9 @@ def test_words_are_queried_then_mapped_reported_and_recorded(tmp_path, write_rec
     assert "froh → happiness (1)" in shard.header.origin["words"]
     frames = open_cache(tmp_path / "cache").read()
     assert frames.labels["expression"].tolist() == [0] * 30 + [1] * 30 + [3] * 30
+    (tmp_path / "labels.csv").write_text("video,label\na,happy\nb,Sad\nc,anger\n")
+    assert "happy → happiness (1), Sad → sadness (1)" in ingest(tmp_path, out="plain").output
+    (tmp_path / "labels.csv").write_text("video,label\na,froh\nb,Sad\nc,angerr\n")
     done = ingest(tmp_path, "--classes", "froh,sad,angerr", out="own")
     assert done.exit_code == 0, done.output
     (head,) = open_cache(tmp_path / "own").heads
