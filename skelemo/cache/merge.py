@@ -1,6 +1,6 @@
 """Merges caches, or extracts sequences into a separate cache."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +14,8 @@ from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select
 from skelemo.cache.shard_writer import Rows, ShardWriter, with_sequences
 from skelemo.cache.store import Cache, open_cache
+from skelemo.cache.verify import Report
 from skelemo.errors import CacheError
-
-#: Called as frames are processed: how many so far, and the total.
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

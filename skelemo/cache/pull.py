@@ -28,8 +28,8 @@ from skelemo.cache.select import require_keys, split_columns
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import describe_heads, require_agreement, require_same, shards_in
-from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard
-from skelemo.cache.verify import NAME, thread_pool
+from skelemo.cache.transfer import Progress, Transferred, fetch_shard
+from skelemo.cache.verify import NAME, Report, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
 

@@ -27,8 +27,8 @@ from skelemo.cache.select import select
 from skelemo.cache.shard import Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import Cache, open_cache, require_agreement
-from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard
-from skelemo.cache.verify import NAME, thread_pool
+from skelemo.cache.transfer import Progress, Transferred, fetch_shard
+from skelemo.cache.verify import NAME, Report, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
 

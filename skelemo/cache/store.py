@@ -91,7 +91,7 @@ class Cache:
         return " + ".join(path.name for path in self.paths)
 
     def only(self, rows: np.ndarray) -> "Cache":
-        """Select sequences by row, in the given order."""
+        """Select sequences by mask, or by row in the given order."""
         sequences = self.sequences.iloc[rows].reset_index(drop=True)
         sequences["start"] = sequences["length"].cumsum() - sequences["length"]
         return replace(self, sequences=sequences, counts=self.counts.of(rows))
@@ -229,11 +229,8 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
     origin = np.repeat(np.arange(len(shards)), [len(shard.columns["sequences"]["id"]) for shard in shards])
     sequences = as_frame(columns).assign(shard=origin, row=columns["start"])
     _refuse_contradictions(sequences, shards)
-    first = ~sequences["id"].duplicated().to_numpy()
-    sequences = sequences[first].reset_index(drop=True)
-    sequences["start"] = sequences["length"].cumsum() - sequences["length"]
-    counts = joined([shard.counts for shard in shards], _union(shards)).of(first)
-    return Cache(folders, tuple(shards), sequences, counts)
+    counts = joined([shard.counts for shard in shards], _union(shards))
+    return Cache(folders, tuple(shards), sequences, counts).only(~sequences["id"].duplicated().to_numpy())
 
 
 def find_caches(folder: Path) -> list[Path]:
@@ -340,10 +337,7 @@ def _refuse_contradictions(sequences: "pd.DataFrame", shards: Sequence[Shard]) -
 
 def _runs(rows: "pd.DataFrame") -> list[tuple[int, int, int]]:
     """Join adjacent sequences of a shard into reads: (row in the shard, start in the cache, length)."""
-    runs: list[tuple[int, int, int]] = []
-    for row, start, length in zip(rows["row"], rows["start"], rows["length"], strict=True):
-        if runs and runs[-1][0] + runs[-1][2] == row and runs[-1][1] + runs[-1][2] == start:
-            runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + int(length))
-        else:
-            runs.append((int(row), int(start), int(length)))
-    return runs
+    row, start, length = (rows[name].to_numpy() for name in ("row", "start", "length"))
+    apart = (row[1:] != (row + length)[:-1]) | (start[1:] != (start + length)[:-1])
+    first = np.flatnonzero(np.append(True, apart))
+    return list(zip(row[first].tolist(), start[first].tolist(), np.add.reduceat(length, first).tolist(), strict=True))

@@ -7,10 +7,8 @@ from threading import Lock
 
 from skelemo.cache.remote import Remote
 from skelemo.cache.shard import Shard, open_shard
+from skelemo.cache.verify import Report
 from skelemo.errors import CacheError
-
-#: Called as bytes are transferred: how many so far, and the total.
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from skelemo.errors import CacheError, UnreadableError
 #: A file name derived from a shard's content.
 NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 
-#: Called as shards are checked: bytes so far, and the total.
+#: Called with the bytes or frames processed so far, and the total.
 Report = Callable[[int, int], None]
 
 

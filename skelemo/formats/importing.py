@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skelemo.annotations.affwild2 import video_facts
-from skelemo.cache.merge import Report, new_folder
+from skelemo.cache.merge import new_folder
 from skelemo.cache.shard import Header
 from skelemo.cache.shard_writer import ShardWriter
+from skelemo.cache.verify import Report
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import KeypointFile, Reader
 from skelemo.ingest.labels import labeled, origin

@@ -1,7 +1,7 @@
 """Shared code of exports: selecting and reading sequences, progress, and atomic writing."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,9 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select
 from skelemo.cache.store import Cache
+from skelemo.cache.verify import Report
 from skelemo.errors import InputError
 from skelemo.openpose.scale import to_pixels
-
-#: Called as frames are written: how many so far, and the total.
-Report = Callable[[int, int], None]
 
 
 @dataclass
