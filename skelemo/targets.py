@@ -85,12 +85,8 @@ class Head:
         return np.full((frames, len(self)), np.nan, np.float32)
 
     def labeled(self, labels: np.ndarray) -> np.ndarray:
-        """Bool ``[N]``: which frames have a label; for values and flags, at least one."""
-        if labels.dtype.kind == "f":
-            known = ~np.isnan(labels)
-        else:
-            known = (labels if labels.ndim == 2 else labels[:, None]) >= 0
-        return np.asarray(known.all(1) if self.kind == "classes" else known.any(1))
+        """Bool ``[N]``: which frames have a label; see `labeled`."""
+        return labeled(labels)
 
     def check(self, labels: np.ndarray) -> None:
         """Reject labels that do not fit the head.
@@ -158,6 +154,12 @@ def hard_labels(labels: np.ndarray) -> np.ndarray:
         return labels
     known = ~np.isnan(labels).any(1)
     return np.where(known, np.where(known[:, None], labels, 0).argmax(1), -1).astype(np.int16)
+
+
+def labeled(labels: np.ndarray) -> np.ndarray:
+    """Bool ``[N]``: which rows of ``labels [N]`` or ``[N, K]`` have a label; for values and flags, at least one."""
+    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return np.asarray(known if known.ndim == 1 else known.any(1))
 
 
 def unlabeled_like(labels: np.ndarray, rows: int) -> np.ndarray:

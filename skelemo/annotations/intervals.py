@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skelemo.errors import InputError
-from skelemo.targets import unlabeled_like
+from skelemo.targets import labeled, unlabeled_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,10 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
     """
     if len(intervals.start) == 1 and intervals.start[0] < 0:
         return None, None, dict(intervals.labels)
-    known = {name: _known(values) for name, values in intervals.labels.items()}
-    labeled, whole = np.any([*known.values()], axis=0), intervals.start < 0
-    if (whole & labeled).any() and (~whole).any():
-        clip, framed = intervals.line[whole & labeled][0], intervals.line[~whole][0]
+    known = {name: labeled(values) for name, values in intervals.labels.items()}
+    given, whole = np.any([*known.values()], axis=0), intervals.start < 0
+    if (whole & given).any() and (~whole).any():
+        clip, framed = intervals.line[whole & given][0], intervals.line[~whole][0]
         raise InputError(
             f"{where}: line {clip} labels the whole video, line {framed} some frames; expected one or the other"
         )
@@ -57,16 +57,11 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
     pieces = edges[covered]
     labels = {}
     for name, values in framed.labels.items():
-        given = np.flatnonzero(_known(values))
+        given = np.flatnonzero(labeled(values))
         row = _covering(framed[given], values.reshape(len(values), -1)[given], pieces, where)
         labels[name] = unlabeled_like(values, len(pieces))
         labels[name][row >= 0] = values[given[row[row >= 0]]]
     return pieces, edges[1:][covered[:-1]] - 1, labels
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
-    return np.asarray(known if known.ndim == 1 else known.any(1))
 
 
 def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from skelemo.cache.statistics import points_seen
 from skelemo.errors import CacheError
 from skelemo.skeleton import FARTHEST, SCALES
-from skelemo.targets import Head
+from skelemo.targets import Head, labeled
 
 KEYPOINT_TYPE: np.dtype = np.dtype("<f4")
 NUMBER_TYPE: np.dtype = np.dtype("<i4")
@@ -68,7 +68,7 @@ class Sequence:
             labels = {name: _label_array(name, self.labels[name], len(self.number)) for name in sorted(self.labels)}
         except CacheError as error:
             raise CacheError(f"sequence {str(self.id)!r}: {error}") from None
-        object.__setattr__(self, "labels", {name: array for name, array in labels.items() if is_labeled(array)})
+        object.__setattr__(self, "labels", {name: array for name, array in labels.items() if labeled(array).any()})
 
     def _check(self) -> None:
         if not self.id or not self.video:
@@ -143,11 +143,6 @@ def label_type(head: Head, *, shares: bool = False) -> tuple[tuple[int, ...], np
     """Shape after the first axis, and type, of a head's labels; with ``shares`` instead of class numbers if set."""
     shape = () if head.kind == "classes" and not shares else (len(head),)
     return shape, _LABEL_TYPES["f" if shares or head.kind == "values" else "i", 1 + len(shape)]
-
-
-def is_labeled(labels: np.ndarray) -> bool:
-    """Whether any frame has a label."""
-    return bool((labels >= 0).any() if labels.dtype.kind == "i" else not np.isnan(labels).all())
 
 
 def splits_text(splits: Mapping[str, str]) -> str:

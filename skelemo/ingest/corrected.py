@@ -10,7 +10,7 @@ from skelemo.annotations.correcting import apply, label_edits
 from skelemo.cache import sequence as cached
 from skelemo.cache.corrections import CORRECTIONS, Correction, Corrections
 from skelemo.ingest.task import Task
-from skelemo.targets import Head, unlabeled_like
+from skelemo.targets import Head, labeled, unlabeled_like
 
 
 def corrected(
@@ -23,7 +23,7 @@ def corrected(
     """
     if not task.corrections:
         return list(found), []
-    table, by_name = Corrections(Path(CORRECTIONS), task.corrections), {head.name: head for head in heads}
+    table = Corrections(Path(CORRECTIONS), task.corrections)
     numbers, notes = np.asarray(task.recording.numbers), []
     people = {sequence.person: _Person.of(sequence, numbers) for sequence in found}
     for row in table.tracks:
@@ -31,7 +31,7 @@ def corrected(
         if person is None or other is None:
             notes.append(_note(task, row, row.person if person is None else row.value))
         elif row.action == "merge":
-            people[row.person] = _merged(person, people.pop(row.value), by_name)
+            people[row.person] = _merged(person, people.pop(row.value))
         else:
             people[row.person], people[row.value] = _swapped(person, other, numbers, row)
     edited = {name: person.sequence(numbers) for name, person in people.items()}
@@ -101,13 +101,13 @@ def _span(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.logical_or.accumulate(rows) & np.logical_or.accumulate(rows[::-1])[::-1])
 
 
-def _merged(person: _Person, other: _Person, heads: dict[str, Head]) -> _Person:
+def _merged(person: _Person, other: _Person) -> _Person:
     filled = other.visible & ~person.visible
     points = np.where(filled[:, None, None], other.points, person.points)
     labels = dict(person.labels)
     for name, given in other.labels.items():
         own = labels.setdefault(name, unlabeled_like(given, len(given))).copy()
-        unlabeled = ~heads[name].labeled(own)
+        unlabeled = ~labeled(own)
         own[unlabeled] = given[unlabeled]
         labels[name] = own
     template = replace(person.template, subject=person.template.subject or other.template.subject)
@@ -121,8 +121,6 @@ def _swapped(person: _Person, other: _Person, numbers: np.ndarray, row: Correcti
         points = np.where(swap[:, None, None], theirs.points, mine.points)
         result = _Person(mine.template, points, mine.labels, mine.inside)
         if not mine.inside.all():  # the sequence spans only visible or labeled frames
-            labeled = [(v >= 0) if v.dtype.kind == "i" else ~np.isnan(v) for v in mine.labels.values()]
-            frames = [array.reshape(len(numbers), -1).any(1) for array in labeled]
-            result.inside = _span(np.any([result.visible, *frames], axis=0))
+            result.inside = _span(np.any([result.visible, *map(labeled, mine.labels.values())], axis=0))
         swapped.append(result)
     return swapped[0], swapped[1]
