@@ -82,7 +82,7 @@ def read_table(file: Path) -> Table:
         delimiter = max(_DELIMITERS, key=header_line.count)
         rows, lines = _rows(text, delimiter, file)
     if len(rows) < 2:
-        raise InputError(f"{file}: {'there is a header but no row' if rows else 'the file is empty'}")
+        raise InputError(f"{file}: {'there is a header but there are no rows' if rows else 'the file is empty'}")
     names = [" ".join(name.lower().split()) for name in rows[0]]
     duplicates = [repr(name) for name, times in Counter(names).items() if name and times > 1]
     if duplicates:

@@ -173,7 +173,7 @@ class _Pull:
         if self.local:
             require_same([*self.local, shard])
         if others := differing(contents, self.contents):
-            raise CacheError(f"sequence {others[0]!r} has other content in {self.folder}")
+            raise CacheError(f"sequence {others[0]!r} has different content in {self.folder}")
         self.contents |= contents
         self.kept += len(contents)
         self.matched += len(contents)

@@ -12,7 +12,7 @@ from skelemo.cli.values import PATH, TEXT, set_option
 @click.command("study")
 @click.argument("file", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Output folder for the runs and report.")
-@set_option("for every cell")
+@set_option(" for every cell")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings to run in parallel.")
 @click.option("--dry-run", is_flag=True, help="List the cells without training.")
 @click.pass_context
@@ -52,7 +52,7 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
 @click.option(
     "--out", required=True, type=PATH, help="Output folder; also stores the trials unless --storage is given."
 )
-@set_option("for every trial")
+@set_option(" for every trial")
 @click.option("--trials", type=click.IntRange(1), help="Total trainings over all processes.  [default: from the file]")
 @click.option("--storage", type=TEXT, metavar="FILE|URL", help="Storage for sharing trials between processes.")
 @click.option("--keep", is_flag=True, help="Keep each trial's complete run, including checkpoints.")

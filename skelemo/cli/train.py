@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from skelemo.evaluation.scores import Scores
 
 _run_options = together(
-    set_option("overrides the file's"),
+    set_option("; overrides the file's"),
     click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet."),
     click.option("--resume", is_flag=True, help="Continue the interrupted run in --out with its own settings."),
 )
@@ -35,7 +35,7 @@ def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> N
     "--head",
     type=TEXT,
     metavar="NAME,...",
-    help="Heads to predict, such as expression,va (short: both).  [default: the first with labels]",
+    help="Heads to predict, such as expression,va (for short: both).  [default: the first with labels]",
 )
 @click.option(
     "--corrections", type=TEXT, metavar="FILE", help="Correction table for the labels, as written by skelemo view."
@@ -128,7 +128,7 @@ def pretrain(
     scores = _trained(ctx, given | {"pretrain": True}, config, assignments, out, resume)
     if scores:  # only in the first process
         (reconstructed,) = scores["validation"].values()
-        click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean position")
+        click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 corresponds to predicting the mean")
     click.echo(f"run folder: {out}\nskelemo train --init {quote(str(out))} …")
 
 

@@ -147,7 +147,7 @@ scale_option = click.option("--scale", type=click.Choice(["auto", "pixels", "uni
 min_seen_option = click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
                                help="Minimum share of visible points in a window.")  # fmt: skip
 allow_option = click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION",
-                            help="Architecture to import.")  # fmt: skip
+                            help="Import this architecture; only allow code that you trust.")  # fmt: skip
 device_option = click.option("--device", type=TEXT, default="auto", show_default=True,
                              help="auto, cpu, cuda, cuda:1, mps.")  # fmt: skip
 raw_option = click.option("--raw", is_flag=True,
@@ -165,10 +165,10 @@ def jobs_option(what: str) -> Options:
 def only_option(*, required: bool = False) -> Options:
     """The filter of sequences."""
     return click.option("--only", multiple=True, required=required, metavar="KEY=GLOB",
-                        help="Just these sequences, by video, id, subject, person, label or a column of the splits. "
-                        "Values of one key are alternatives; different keys must all match.")  # fmt: skip
+                        help="Select sequences by video, id, subject, person, label or split column. Several values of "
+                        "one key are alternatives; different keys must all match.")  # fmt: skip
 
 
 def set_option(whose: str) -> Options:
     """Settings of trainings."""
-    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=f"Set one setting; {whose}.")
+    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=f"Set a setting{whose}.")

@@ -71,7 +71,7 @@ def _require_folders(job: Job) -> None:
     """Refuse a job whose cache or source this process cannot see."""
     host = socket.gethostname()
     if not job.heartbeat.exists():
-        raise CacheError(f"{job.out}: {host} sees another folder of this path: the cache must be in a shared folder")
+        raise CacheError(f"{job.out}: on {host}, this path is a different folder: the cache must be in a shared folder")
     recording = job.groups[0][0].recording
     source = recording.archive.path if recording.archive else recording.folder
     if not os.path.exists(source):
@@ -190,7 +190,7 @@ def _old_and_new(
             why = "files, labels or settings have changed" if before.own else "it belongs to another recording"
             remedy = "replace it with --replace, or choose" if before.own else "choose"
             raise CacheError(
-                f"sequence {sequence.id!r} has other content in {before.shard} ({why}): {remedy} another --out"
+                f"sequence {sequence.id!r} has different content in {before.shard} ({why}): {remedy} another --out"
             )
         (old if before and before.sha256 == sequence.sha256 else new).append(sequence)
     outdated = sorted(name for name, before in task.cached.items() if before.own and name not in ids)

@@ -39,7 +39,7 @@ class Backbone(nn.Module):
     def fit(self, height: int, width: int) -> None:
         """Prepare for images of this size; raises `ConfigError` if they do not fit the network."""
         if min(height, width) < SMALLEST_SIDE:
-            raise ConfigError(f"image_size: images of {height} x {width} are too small, the least is {SMALLEST_SIDE}")
+            raise ConfigError(f"image_size: images of {height} x {width} are too small; the minimum is {SMALLEST_SIDE}")
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a file under this network's names, and in its shapes where they can be converted."""
@@ -163,7 +163,7 @@ def image_encoder(
     backbone.fit(*renderer.picture)
     if not 0 <= freeze <= len(backbone.stages):
         raise ConfigError(
-            f"freeze: {architecture} has {len(backbone.stages)} stages, {freeze} of them cannot be frozen"
+            f"freeze = {freeze}: {architecture} has {len(backbone.stages)} stages; expected 0 to that number"
         )
     if weights and not next(backbone.parameters()).is_meta:
         path = official_file(architecture) if weights == "imagenet" else Path(weights).expanduser()

@@ -86,7 +86,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         found = network.load_state_dict(given, strict=False)
     except RuntimeError as error:  # a heading, then a line for each tensor of another shape
         first = str(error).partition("\n")[2].partition("\n")[0] or str(error)
-        raise InputError(f"weights {source} are of another network: {first.strip()}") from None
+        raise InputError(f"weights {source} belong to another network: {first.strip()}") from None
     missing = [name for name in found.missing_keys if not name.endswith(_UNCOUNTED)]
     findings = [
         f"{len(names)} {what} ({some(names)})"
@@ -94,7 +94,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         if names
     ]
     if findings:
-        raise InputError(f"weights {source} are of another network: {'; '.join(findings)}")
+        raise InputError(f"weights {source} belong to another network: {'; '.join(findings)}")
 
 
 def _download(url: str, path: Path, prefix: str) -> None:

@@ -239,7 +239,7 @@ def _earlier_files(out: Path, force: bool) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError):
         if not force:
             raise ConfigError(
-                f"{out}: contains other files than a report: choose another --out, or use --force to write next to them"
+                f"{out}: contains other files: choose another --out, or use --force to write the report next to them"
             ) from None
         return set()
     root = out.resolve()

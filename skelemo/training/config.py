@@ -180,7 +180,7 @@ def _require_consistent(config: Config) -> None:
     if not config.init and (config.init_freeze or config.init_rate != 1):
         raise ConfigError("init_freeze and init_rate apply to weights of another run: set init=RUN")
     if config.init and config.is_baseline:
-        raise ConfigError(f"{config.arch} is a baseline, without initial weights: omit init")
+        raise ConfigError(f"{config.arch} is a baseline and cannot start from other weights: omit init")
     if config.pretrain and config.is_baseline:
         raise ConfigError(f"{config.arch} is a baseline and cannot be pretrained: choose a network")
     if config.pretrain and not config.hide_regions + config.hide_frames:

@@ -94,7 +94,7 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
         frozen |= matched
     if parameters.keys() <= (frozen if config.init_rate else {*taken}):
         name = f"init_freeze {', '.join(config.init_freeze)}" if config.init_rate else "init_rate 0"
-        raise ConfigError(f"{name}: all weights are frozen, none left to train")
+        raise ConfigError(f"{name}: all weights are frozen; none is left to train")
     network.load_state_dict(taken, strict=False)
     for name in frozen & parameters.keys():
         parameters[name].requires_grad_(False)

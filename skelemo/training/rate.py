@@ -59,8 +59,8 @@ def curve_of(losses: np.ndarray) -> RateCurve:
     before, noise = losses[:_FIRST], math.sqrt((1 - _SMOOTHING) / (1 + _SMOOTHING))
     if lowest <= _FIRST or smooth[lowest] >= before.mean() - _CLEAR * noise * before.std():
         raise ConfigError(
-            "the learning-rate finder: the loss falls at no rate, or by less than it varies between steps: set lr, "
-            "e.g. --set lr=0.001, or enlarge batch_size or accumulate"
+            "the learning rate finder found no rate at which the loss falls by more than its noise: set lr, "
+            "e.g. --set lr=0.001, or increase batch_size or accumulate"
         )
     return RateCurve(float(rates[lowest]) * _SHARE, tuple(rates.tolist()), tuple(smooth.tolist()))
 

@@ -113,7 +113,7 @@ class ModelSettings(BaseModel):
     arch: str = Field("ann", description="architecture from `skelemo models`, or package.module:function")
     head: str = Field(
         "auto",
-        description="heads to predict, such as expression,va; both: short for these two; auto: the first with labels",
+        description="heads to predict, such as expression,va; both: these two; auto: the first with labels",
     )
     model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
     init: str = Field("", description="run whose matching weights initialize the network; empty: none")
@@ -216,7 +216,9 @@ class OptimizerSettings(BaseModel):
         description="maximum number of windows per epoch, both for training, resampled each time, and for validation; "
         "0: all",
     )
-    fit_windows: int = Field(50_000, ge=2, le=2**40, description="maximum windows to fit a baseline on, sampled")
+    fit_windows: int = Field(
+        50_000, ge=2, le=2**40, description="maximum number of windows to fit a baseline on, sampled"
+    )
 
 
 class MachineSettings(BaseModel):

@@ -249,7 +249,7 @@ def test_far_cells_of_a_spreadsheet_cost_neither_time_nor_memory(tmp_path: Path)
     book = openpyxl.Workbook()
     book.active["XFD1048576"] = "x"
     book.save(tmp_path / "labels.xlsx")
-    with pytest.raises(InputError, match=r"labels.xlsx: there is a header but no row"):
+    with pytest.raises(InputError, match=r"labels.xlsx: there is a header but there are no rows"):
         read("table", tmp_path / "labels.xlsx")
     for place, text in (("A1", "video"), ("B1", "label"), ("A2", "a"), ("B2", "sad")):
         book.active[place] = text

@@ -151,7 +151,7 @@ def test_other_columns_of_subsets_are_splits_and_unused_ones_are_noted(tmp_path:
     [
         ("", "the file is empty"),
         ("\n\n", "the file is empty"),
-        ("video,label\n", "there is a header but no row"),
+        ("video,label\n", "there is a header but there are no rows"),
         ("videos,label\na,x\n", r"no column 'video' among videos, label; is it 'videos'\?"),
         ("video,subject\na,x\n", "no column has labels; columns are video, subject"),
         ("video,valence\na,0\n", "column 'valence' needs column 'arousal'"),

@@ -114,10 +114,10 @@ def test_a_changed_recording_is_a_failure_and_the_others_are_ingested(tmp_path, 
     tally, cache = run(tmp_path)
     (failure,) = tally.failures
     assert failure.file == "walk"
-    assert "'walk' has other content in " in failure.reason
+    assert "'walk' has different content in " in failure.reason
     assert ".h5 (files, labels or settings have changed): replace it with --replace" in failure.reason
     assert sorted(cache.sequences["id"]) == ["walk", "wave"]
-    with pytest.raises(CacheError, match="has other content"):
+    with pytest.raises(CacheError, match="has different content"):
         run(tmp_path, strict=True)
 
 

@@ -186,7 +186,7 @@ def test_a_search_starts_from_the_first_run_and_not_from_its_test_data(config, t
 
 
 def test_loaded_weights_without_a_learning_rate_leave_nothing_to_train(config, tmp_path, first):
-    with pytest.raises(ConfigError, match="init_rate 0: all weights are frozen, none left to train"):
+    with pytest.raises(ConfigError, match="init_rate 0: all weights are frozen; none is left to train"):
         train(config(**SMALL, head="va", init=str(first), init_rate=0), tmp_path / "run")
 
 

@@ -113,7 +113,7 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
             raise ConfigError(f"{where} has two heads for {own.name}: {head.name} and another; map one with --map")
         join = Join(head, own, _places(head, own, names))
         if own.kind != "classes" and len({*join.index} - {-1}) < sum(at >= 0 for at in join.index):
-            raise ConfigError(f"{where}: two {own.kind} of {head.name} map to the same one of the run's")
+            raise ConfigError(f"{where}: two {own.kind} of {head.name} map to the same one of the run")
         (found if max(join.index) >= 0 else unmatched).append(join)
     if not found and unmatched:
         one = unmatched[0]
