@@ -109,6 +109,9 @@ def list_archive(path: str, subfolder: str) -> "Contents":
         members = _zip_members if contents.archive.ending == ZIP else _tar_members
         for name, position, head in members(contents):
             contents.add(name, position, head)
+            listed = (contents.columns[0], contents.info, contents.nested, contents.other_json)
+            if sum(map(len, listed)) > MAX_MEMBERS:
+                raise ArchiveError(f"has more than {MAX_MEMBERS:,} files: split it")
     except (TarError, zip_members.ZipError) as error:
         raise ArchiveError(f"cannot be read: it {error}; download or create it again") from error
     except OSError as error:
@@ -136,8 +139,7 @@ def list_video(path: str, subfolder: str) -> Folder:
 
 
 def _ending(name: str) -> str:
-    low = name.lower()
-    return next((ending for ending in ENDINGS if low.endswith(ending)), "") if low.endswith(ENDINGS) else ""
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
 
 
 def _zip_members(contents: "Contents") -> Iterator[_Member]:
@@ -162,9 +164,9 @@ def _tar_members(contents: "Contents") -> Iterator[_Member]:
         stream.finish()
 
 
-def _zip_head(archive: Archive, position: Sequence[int]) -> bytes:
+def _zip_head(archive: Archive, position: zip_members.Position) -> bytes:
     with archive.open() as file:
-        return zip_members.head(file, position[0], position[2], position[4], HEAD_BYTES)
+        return zip_members.head(file, position, HEAD_BYTES)
 
 
 class Contents:
@@ -186,12 +188,8 @@ class Contents:
 
     def add(self, path: str, position: Sequence[int], head: Callable[[], bytes]) -> None:
         """Add a file if it is one of OpenPose's by its name, or by its first bytes, which ``head`` reads."""
-        self._add(path, position, head)
-        self._require_few()
-
-    def _add(self, path: str, position: Sequence[int], head: Callable[[], bytes]) -> None:
         parent, _, name = path.rpartition("/")
-        folder = _normalize(parent)
+        folder = "/".join(step for step in parent.split("/") if step not in ("", "."))
         if name == INFO_FILE:
             self.info[folder] = parse_info(head())
             return
@@ -222,11 +220,6 @@ class Contents:
             self.skipped += 1
             self.first_skipped = self.first_skipped or path
 
-    def _require_few(self) -> None:
-        lists = (self.columns[0], self.info, self.nested, self.other_json)
-        if sum(map(len, lists)) > MAX_MEMBERS:
-            raise ArchiveError(f"has more than {MAX_MEMBERS:,} files: split it")
-
     def folders(self) -> Iterator[Folder]:
         """The folders that contain OpenPose files."""
         positions = np.empty(len(self.columns[0]), self.dtype)
@@ -249,10 +242,3 @@ class Contents:
         """The top folder if it has the archive's name and contains everything; paths omit it."""
         own = self.subfolder.rpartition("/")[2]
         return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
-
-
-def _normalize(folder: str) -> str:
-    """A path inside an archive without empty and ``.`` components."""
-    if folder.startswith(".") or "//" in folder or "/." in folder:
-        return "/".join(step for step in folder.split("/") if step not in ("", "."))
-    return folder

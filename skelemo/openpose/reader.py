@@ -12,7 +12,7 @@ from skelemo.openpose.files import MAX_BYTES, Contents, in_folder
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.sniff import VideoError, frames_of, read_video
 from skelemo.openpose.unpacking import Stream, TarError
-from skelemo.openpose.zip_members import DEFLATED, ZipError, unpack
+from skelemo.openpose.zip_members import DEFLATED, Position, ZipError, unpack
 
 #: Largest compression ratio of members beyond a megabyte; OpenPose's JSON compresses to a quarter.
 _MAX_RATIO = 200
@@ -157,14 +157,14 @@ def _from_zip(file: BinaryIO, positions: np.ndarray, archive: Archive) -> Conten
     rows = positions.tolist()
 
     def read(index: int) -> tuple[bytes, int]:
-        start, size, packed, crc, method, name = rows[index]
+        _, size, packed, *_ = position = Position(*rows[index])
         _require_small(max(size, packed))
-        if method == DEFLATED and size > max(_SMALL, packed * _MAX_RATIO):
+        if position.method == DEFLATED and size > max(_SMALL, packed * _MAX_RATIO):
             raise OSError(
                 errno.EFBIG, f"decompresses to {size // max(packed, 1):,} times its size, far more than a frame"
             )
         try:
-            return unpack(file, start, packed, size, crc, method, name), archive.changed
+            return unpack(file, position), archive.changed
         except ZipError as error:
             raise OSError(errno.EINVAL, str(error)) from error
 
