@@ -156,8 +156,6 @@ def opened(path: Path) -> Iterator[Group]:
             raise CacheError("not a file")
         require_sealed(path)
         with h5py.File(path, "r", locking=False) as file:
-            if file.userblock_size:
-                raise CacheError("not a shard: it has an HDF5 user block")
             yield Group(path, path.stat().st_size, file.id)
 
 

@@ -1,18 +1,17 @@
 """Import of other programs' keypoints, with labels, into a new cache."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from skelemo.annotations.affwild2 import video_facts
 from skelemo.cache.merge import new_folder
 from skelemo.cache.shard import Header
 from skelemo.cache.shard_writer import ShardWriter
 from skelemo.cache.verify import Report
 from skelemo.errors import InputError
-from skelemo.formats.keypoint_files import KeypointFile, Reader
+from skelemo.formats.keypoint_files import Reader
 from skelemo.ingest.labels import labeled, origin
 from skelemo.ingest.sequences import remarks, sequences_of
-from skelemo.ingest.task import Settings, Task
+from skelemo.ingest.task import Settings, Task, video_info
 from skelemo.ingest.worker import recording_row
 from skelemo.skeleton import layout
 from skelemo.text import count
@@ -68,11 +67,10 @@ def import_keypoints(
         writer = ShardWriter(folder, header)
         for recording, annotations in zip(found, given.annotations, strict=True):
             task = Task(recording, recording.source, annotations, {})
-            width, height = _size(recording, settings)
-            people = reader.read(recording, (width, height))
+            info = video_info(recording.name, recording.info)
+            people = reader.read(recording, (info.width or settings.width, info.height or settings.height))
             who = identify(people, settings.identity)
-            made = sequences_of(task, people, replace(settings, width=width, height=height), who.tracks)
-            sequences = [replace(one, width=width, height=height) for one in made]
+            sequences = list(sequences_of(task, people, settings, who.tracks))
             row = recording_row(task, people, header, {one.id: one.sha256 for one in sequences})
             writer.add(sequences, [row])
             done.notes += [f"{recording.source}: {who.note}"] if who.note else []
@@ -96,11 +94,3 @@ def _require_sequences(source: Path, done: Imported, frames: int, person: str) -
         f"{source}: {count(done.people, 'detection')}, but no person long enough for --person {person}: use --person "
         "auto for the most prominent person"
     )
-
-
-def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:
-    """Image size from the file, its name or the settings, in this order; (0, 0) for unknown."""
-    if all(recording.size):
-        return recording.size
-    width, height, _ = video_facts(recording.name)
-    return width or settings.width, height or settings.height

@@ -13,6 +13,7 @@ import orjson
 from skelemo.annotations.files import files_below
 from skelemo.errors import InputError
 from skelemo.formats.registry import IMPORTS
+from skelemo.openpose.files import VideoInfo
 from skelemo.openpose.names import printable
 from skelemo.openpose.people import People
 from skelemo.openpose.points import canonicalize
@@ -52,7 +53,6 @@ class KeypointFile(Recording):
 
     video: str = ""
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-    size: tuple[int, int] = (0, 0)  # of the image, from the file
 
     @property
     def numbers(self) -> np.ndarray:
@@ -113,7 +113,7 @@ class Reader:
                     raise InputError(f"{file}: the recording {where!r} is also in {taken[where]}: rename one of them")
                 taken[where] = file
                 one = os.path.basename(title), os.path.abspath(file.parent), where, (file.name,)
-                found.append(KeypointFile(*one, video=clip.video, frames=clip.number, size=clip.size))
+                found.append(KeypointFile(*one, video=clip.video, frames=clip.number, info=VideoInfo(*clip.size)))
         return found
 
     def read(self, recording: KeypointFile, size: tuple[int, int]) -> People:

@@ -24,6 +24,7 @@ import numpy as np
 
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import read_json
+from skelemo.openpose.files import image_size
 from skelemo.skeleton.mapping import LANDMARKS
 
 #: Possible numbers of landmarks: the face mesh comes with or without irises.
@@ -264,8 +265,6 @@ def _point(kind: str, index: int, landmark: Any) -> tuple[float, float, float]:
 def _size(document: Any) -> tuple[int, int]:
     """Image size, from the document or an object in it such as metadata; (0, 0) for unknown."""
     for one in (document, *(document.values() if isinstance(document, dict) else ())):
-        if isinstance(one, dict):
-            width, height = one.get("width"), one.get("height")
-            if type(width) is int and type(height) is int and 0 < width < 1_000_000 and 0 < height < 1_000_000:
-                return width, height
+        if isinstance(one, dict) and all(size := image_size(one.get("width"), one.get("height"))):
+            return size
     return 0, 0
