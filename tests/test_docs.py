@@ -42,6 +42,18 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "BENCHMARKS.md"])
+def test_links_of_the_pages_outside_the_documentation_lead_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", text), flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
 @pytest.fixture(scope="module")
 def actors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Simulated recordings with labels: ``json/VIDEO`` and ``affwild2/``."""
