@@ -45,8 +45,8 @@ _LATENCIES = 20_000  # most recent latencies, for the percentiles
 @click.option("--clip", type=click.IntRange(0), default=0, metavar="FRAMES",
               help="Number of frames treated as a clip, for runs trained on whole clips.")  # fmt: skip
 @click.option("--from-start", is_flag=True,
-              help="Also predict for files already in the folder; with --every-frame, for all of them.")  # fmt: skip
-@click.option("--every-frame", is_flag=True, help="Predict for every frame, even if a newer one is waiting.")
+              help="Read all files already in the folder, not only the latest ones as context.")  # fmt: skip
+@click.option("--every-frame", is_flag=True, help="Predict for every frame read, even if a newer one is waiting.")
 @click.option("--stop-after", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="Stop when no frame has arrived for this long.  [default: never]")  # fmt: skip
 @size_and_rate
