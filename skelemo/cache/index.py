@@ -75,7 +75,7 @@ def entry_of(shard: Shard) -> Entry:
         words=label_words(shard.header.heads),
         sequences=[
             _Row.model_validate({**row, "labels": sorted(labels)})
-            for row, labels in zip(rows, labels_in(shard), strict=True)
+            for row, labels in zip(rows, labels_in(shard.header.heads, shard.counts), strict=True)
         ],
         recordings=list(shard.recordings["video"]),
     )

@@ -7,7 +7,7 @@ from fnmatch import translate
 import numpy as np
 import pandas as pd
 
-from skelemo.cache.shard import Shard
+from skelemo.cache.statistics import Counts
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError, unknown
 from skelemo.targets import Head
@@ -22,12 +22,8 @@ def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
 
     Raises `ConfigError`: as in `matching`; `CacheError`: no sequence matches.
     """
-
-    def labels() -> list[frozenset[str]]:
-        known = [dict(zip(shard.sequences["id"], labels_in(shard), strict=True)) for shard in cache.shards]
-        return [known[shard][name] for shard, name in zip(cache.sequences["shard"], cache.sequences["id"], strict=True)]
-
-    chosen = matching(cache.sequences, label_words(cache.heads), only, labels)
+    heads, counts = cache.heads, cache.counts
+    chosen = matching(cache.sequences, label_words(heads), only, lambda: labels_in(heads, counts))
     if not chosen.any():
         wanted = f"no sequence matches {' '.join(only)}; skelemo cache ls CACHE --sequences lists them"
         raise CacheError(f"{cache.name}: {wanted if only else 'no sequences'}")
@@ -82,11 +78,11 @@ def split_columns(sequences: pd.DataFrame) -> set[str]:
     return {column for splits in sequences["splits"] for column in splits}
 
 
-def labels_in(shard: Shard) -> list[frozenset[str]]:
-    """Classes and flags that occur in each sequence of a shard; reads no frames."""
-    words = np.array(label_words(shard.header.heads), object)
-    each = [shard.counts.labels[head.name][:, 1:] for head in shard.header.heads if head.kind != "values"]
-    found = np.concatenate(each, 1) > 0 if each else np.zeros((len(shard.counts.seen), 0), bool)
+def labels_in(heads: Sequence[Head], counts: Counts) -> list[frozenset[str]]:
+    """Classes and flags that occur in each sequence."""
+    words = np.array(label_words(heads), object)
+    each = [counts.labels[head.name][:, 1:] for head in heads if head.kind != "values"]
+    found = np.concatenate(each, 1) > 0 if each else np.zeros((len(counts.seen), 0), bool)
     return [frozenset(words[row]) for row in found]
 
 

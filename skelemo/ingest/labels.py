@@ -46,7 +46,7 @@ def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, s
     matching = match(annotations, names)
     spans = [_span(*pair, settings) for pair in zip(recordings, matching.annotations, strict=True)]
     placed, outside = in_frames(matching.annotations, spans)
-    words = _words(annotations.read_as)
+    words = some([f"{word} → {name} ({rows:,})" for word, name, rows in annotations.read_as], _MOST_WORDS)
     facts = [("words read as classes", words)] if words else []
     if outside:
         facts.append(("recordings with all labels outside their frames", tally(outside)))
@@ -60,10 +60,6 @@ def _span(recording: Recording, annotations: Sequence[Annotation], settings: Set
     numbers = recording.numbers
     fps = video_info(recording.name, recording.info).fps or settings.fps
     return Span(recording.source, int(numbers[0]), int(numbers[-1]), fps)
-
-
-def _words(read_as: Sequence[tuple[str, str, int]]) -> str:
-    return some([f"{word} → {name} ({rows:,})" for word, name, rows in read_as], _MOST_WORDS)
 
 
 def origin(source: Path, labels: str | None, words: str = "") -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,11 +20,8 @@ from skelemo.ingest.result import Tally
 from skelemo.ingest.worker import Job, do_job
 from skelemo.text import count
 
-#: Called with the number of files read so far.
-Report = Callable[[int], None]
 
-
-def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = lambda _: None) -> Tally:
+def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: pool.Report = lambda _: None) -> Tally:
     """Ingest the recordings of a plan into shards; unreadable files are listed in ``problems.csv`` of the cache.
 
     Several ingests may write into one cache concurrently, also from several machines. Files of killed processes are
@@ -81,7 +78,7 @@ def _names(shards: Iterable[Path]) -> set[str]:
     return {shard.name for shard in shards}  # workers use absolute paths
 
 
-def _run(plan: Plan, heartbeat: Path, jobs: int, scheduler: str, report: Report) -> Iterator[Tally]:
+def _run(plan: Plan, heartbeat: Path, jobs: int, scheduler: str, report: pool.Report) -> Iterator[Tally]:
     """Run the jobs on a cluster, in several processes, or in this one."""
     limits, stage = bounds(plan.memory), None
     if plan.replace:

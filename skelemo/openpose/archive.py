@@ -134,8 +134,11 @@ def list_video(path: str, subfolder: str) -> Folder:
     name = os.path.basename(path)
     names = FrameNames(f"{name}#", numbers, "", width=0)
     positions = np.arange(len(numbers)).astype(IN_VIDEO)
-    archive = Archive(path, status.st_size, status.st_mtime_ns)
-    return Folder(os.path.dirname(path), subfolder, [name], archive, positions, video=Group(stem_of(name), "", names))
+    archive, video = (
+        Archive(path, status.st_size, status.st_mtime_ns),
+        Group(stem_of(name), "", names, False, positions),
+    )
+    return Folder(os.path.dirname(path), subfolder, [name], archive, video=video)
 
 
 def _ending(name: str) -> str:

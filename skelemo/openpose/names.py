@@ -81,6 +81,7 @@ class Group(NamedTuple):
     view: str  # "" for the first camera, else OpenPose's number
     files: Sequence[str]
     images: bool = False  # numbered images, which may turn out to be stills
+    positions: np.ndarray | None = None  # [files] positions in an archive
 
 
 class _Name(NamedTuple):

@@ -140,7 +140,7 @@ def _number_images(recordings: list[Recording], first_frame: int | None) -> tupl
     return [recording.counted_from(first) if recording.images else recording for recording in recordings], [note]
 
 
-def _without_stills(listed: list[tuple["_Located", Folder]]) -> list[tuple["_Located", Folder]]:
+def _without_stills(listed: list[tuple[Group, Folder]]) -> list[tuple[Group, Folder]]:
     """Split image sequences whose numbers continue across folders: they are stills, sorted into class folders."""
 
     def pattern(images: Group) -> tuple[str, str, str] | None:
@@ -148,17 +148,18 @@ def _without_stills(listed: list[tuple["_Located", Folder]]) -> list[tuple["_Loc
         return (files.start, files.ending, images.view) if images.images and isinstance(files, FrameNames) else None
 
     alike: dict[tuple[str, str, str] | None, list[FrameNames]] = defaultdict(list)
-    for (images, _), _ in listed:
+    for images, _ in listed:
         if isinstance(images.files, FrameNames):
             alike[pattern(images)].append(images.files)
     continued = {key for key, files in alike.items() if key and _continues(files) and not _FRAME.search(key[0])}
-    found: list[tuple[_Located, Folder]] = []
-    for (images, positions), folder in listed:
+    found: list[tuple[Group, Folder]] = []
+    for images, folder in listed:
         if pattern(images) in continued:
-            stills = enumerate(Group(stem_of(name), images.view, (name,)) for name in images.files)
-            found += (((still, None if positions is None else positions[[row]]), folder) for row, still in stills)
+            for row, name in enumerate(images.files):
+                position = None if images.positions is None else images.positions[[row]]
+                found.append((Group(stem_of(name), images.view, (name,), positions=position), folder))
         else:
-            found.append(((images, positions), folder))
+            found.append((images, folder))
     return found
 
 
@@ -225,24 +226,19 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
     )
 
 
-#: A group of files, and their positions in an archive.
-_Located = tuple[Group, "np.ndarray | None"]
-
-
-def _groups(folder: Folder, sequence: bool | None) -> Iterator[_Located]:
+def _groups(folder: Folder, sequence: bool | None) -> Iterator[Group]:
     if folder.video:
-        yield folder.video, folder.positions
+        yield folder.video
     elif folder.positions is None:
-        yield from ((files, None) for files in group(folder.files, sequence))
+        yield from group(folder.files, sequence)
     else:
         rows = {name: row for row, name in enumerate(folder.files)}
-        for files in group(folder.files, sequence):
-            yield files, folder.positions[[rows[name] for name in files.files]]
+        for found in group(folder.files, sequence):
+            yield found._replace(positions=folder.positions[[rows[name] for name in found.files]])
 
 
-def _recording(located: _Located, folder: Folder) -> Recording:
+def _recording(found: Group, folder: Folder) -> Recording:
     """The recording of a group of files, named by its stem, or else by its folder."""
-    found, positions = located
     stem = printable(found.stem or os.path.basename(folder.path) or "recording")
     view = f"_view{found.view}" if found.view else ""
     subfolder = folder.subfolder if found.stem else os.path.dirname(folder.subfolder)
@@ -254,7 +250,7 @@ def _recording(located: _Located, folder: Folder) -> Recording:
         subfolder=folder.subfolder,
         is_folder=not found.stem,
         archive=folder.archive,
-        positions=positions,
+        positions=found.positions,
         simulated=folder.simulated,
         images=found.images,
         info=folder.info,
@@ -268,7 +264,7 @@ def _single_file(file: Path, walk: Walk) -> Recording:
             return _recording(next(_groups(folder, None)), folder)
         raise InputError(f"{file}: {walk.problems[0].reason}")
     folder = Folder(os.path.abspath(file.parent), "", [file.name])
-    return _recording((next(group(folder.files, sequence=False)), None), folder)
+    return _recording(next(group(folder.files, sequence=False)), folder)
 
 
 def _unique(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:
