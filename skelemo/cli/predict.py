@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Predict for one frame in N.")
 @min_seen_option
 @click.option("--smooth", type=WIDTH, default=0, show_default=True, metavar="auto|N",
-              help="Average over N frames, centered; auto uses the width chosen on the validation subset.")  # fmt: skip
+              help="Average over N frames (odd), centered; auto: the width chosen in validation.")  # fmt: skip
 @click.option("--per-clip", is_flag=True, help="One row per person: the mean over the whole recording.")
 @size_and_rate
 @click.option("--overlay", type=PATH, metavar="DIR|FILE.mp4",

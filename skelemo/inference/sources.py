@@ -120,7 +120,8 @@ def _ingested(path: Path, folder: Path, wanted: Layout, reading: ReadOptions, st
     if not where.is_dir() or not shards_in(where):
         notes = [*plan.notes, *tally.notes, *(f"{one.file}: {one.reason}" for one in tally.problems)]
         reason = f"; {(failures + notes)[0]}" if failures or notes else ""
-        raise InputError(f"{path}: nobody is visible{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
+        what = "no recording can be used" if failures else "nobody is visible"
+        raise InputError(f"{path}: {what}{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
     cache = open_cache(where)
     problems = (f"{file}: {reason}" for file, reason in cache.problems[["file", "reason"]].itertuples(index=False))
     return OpenedSource(cache, (*plan.notes, *tally.notes, *problems), tuple(failures))

@@ -152,6 +152,7 @@ def test_a_person_is_chosen_by_name_or_number(run, tmp_path):
     result = invoke("predict", run, tmp_path / "json", "--out", tmp_path / "x.csv", "--person", "7")
     assert result.exit_code == 2
     assert "person 7 does not exist: tracking found 2 people" in result.output
+    assert "no recording can be used" in result.output
     assert not list(tmp_path.glob("x.csv*"))
     skelemo.ingest(tmp_path / "json", tmp_path / "cache", person="all")
     from_cache = model.predict(tmp_path / "cache", person="1")
