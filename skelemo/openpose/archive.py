@@ -133,11 +133,8 @@ def list_video(path: str, subfolder: str) -> Folder:
         raise ArchiveError(str(error)) from error
     name = os.path.basename(path)
     names = FrameNames(f"{name}#", numbers, "", width=0)
-    positions = np.arange(len(numbers)).astype(IN_VIDEO)
-    archive, video = (
-        Archive(path, status.st_size, status.st_mtime_ns),
-        Group(stem_of(name), "", names, False, positions),
-    )
+    video = Group(stem_of(name), "", names, positions=np.arange(len(numbers)).astype(IN_VIDEO))
+    archive = Archive(path, status.st_size, status.st_mtime_ns)
     return Folder(os.path.dirname(path), subfolder, [name], archive, video=video)
 
 
