@@ -110,10 +110,13 @@ def read_table(file: Path) -> pd.DataFrame:
     """Read a CSV or Parquet file, with lower-case column names."""
     try:
         if file.suffix == ".parquet":
-            table = _parquet(file)
+            from pyarrow import parquet
+
+            table: pd.DataFrame = parquet.ParquetFile(file).read().to_pandas()
+            table = table.reset_index() if table.index.name else table
         else:
             table = pd.read_csv(file, encoding="utf-8-sig", low_memory=False)
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except Exception as error:  # pandas and pyarrow propagate errors of gzip and of their own parsing
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file}: cannot be read as a table ({reason[:200]})") from None
     table.columns = [str(name).strip().lower() for name in table.columns]
@@ -123,16 +126,6 @@ def read_table(file: Path) -> pd.DataFrame:
     if len(twice):
         raise InputError(f"{file}: duplicate column {twice[0]!r}")
     return table
-
-
-def _parquet(file: Path) -> pd.DataFrame:
-    from pyarrow import ArrowException, parquet
-
-    try:
-        table: pd.DataFrame = parquet.ParquetFile(file).read().to_pandas()
-    except ArrowException as error:
-        raise ValueError(str(error)) from None
-    return table.reset_index() if table.index.name else table
 
 
 def _from_long(table: pd.DataFrame, file: Path) -> _Rows:

@@ -497,11 +497,12 @@ def test_an_invalid_mediapipe_table_is_a_one_line_error(tmp_path, told, said):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_damaged_parquet_file_is_refused(tmp_path):
-    written(tmp_path, landmarks(1, ("pose",)), "clip.parquet")
-    path = tmp_path / "in" / "clip.parquet"
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"clip\.parquet: cannot be read as a table"):
+@pytest.mark.parametrize(("name", "size", "rest"), [("clip.parquet", -20, b""), ("clip.csv.gz", 10, b"not deflated")])
+def test_a_damaged_packed_table_is_refused(tmp_path, name, size, rest):
+    written(tmp_path, landmarks(1, ("pose",)), name)
+    path = tmp_path / "in" / name
+    path.write_bytes(path.read_bytes()[:size] + rest)
+    with pytest.raises(InputError, match=rf"{name}: cannot be read as a table"):
         imported(tmp_path, "mediapipe")
 
 
