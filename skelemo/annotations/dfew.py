@@ -2,9 +2,9 @@
 
 The folds are ``EmoLabel_DataSplit/train(single-labeled)/set_1.csv`` and ``test(single-labeled)/`` in the release,
 ``label/single_trainset_1.csv`` and ``single_testset_1.csv`` in the authors' code, or other names with subset and fold,
-such as ``train_set_1.csv`` or ``DFEW_set_1_train.txt``. Lines are ``video_name,label`` with labels 1 to 7 (`EMOTIONS`
-plus one), or, in lists of other authors, ``path frames label`` with labels 0 to 6. Clips are named by five digits, in
-the lists by a number.
+such as ``train_set_1.csv`` or ``DFEW_set_1_train.txt``. Lines are ``video_name,label`` with labels 1 to 7 (happiness,
+sadness, neutral, anger, surprise, disgust, fear), or, in lists of other authors, ``path frames label`` with labels 0
+to 6. Clips are named by five digits, in the lists by a number.
 """
 
 import re

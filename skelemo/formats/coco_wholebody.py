@@ -13,8 +13,8 @@
 N is 17 (COCO), 26 or 136 (Halpe) or 133 (COCO-WholeBody), in the order of `_ORDERS`. Body and feet are mapped to the
 layout's body by name, with Neck and MidHip as midpoints of shoulders and hips; the face is iBUG's 68 points, without
 FACE_70's pupils; hands have OpenPose's order. Images are frames: ``day 1/walk_0012.jpg`` is frame 12 of
-``day 1/walk``, a number a frame of the file's recording. ``width`` and ``height`` are used if all images of a
-recording agree. ``track_id``, ``idx`` and ``id_`` are identities.
+``day 1/walk``; a plain number is a frame of the recording named after the file. ``width`` and ``height`` are used if
+all images of a recording agree. ``track_id``, ``idx`` and ``id_`` are identities.
 """
 
 import re

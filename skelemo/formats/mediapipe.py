@@ -10,7 +10,7 @@ A table is long or wide:
 
 Optional columns are ``person``, the identity, and ``video`` or ``sequence_id``, for several recordings in a file. Other
 columns are ignored. Landmarks with an empty x or y are missing; confidence is the visibility, or 1. Coordinates are
-relative to the image size and converted to pixels if that is known; with a median beyond 2 they are pixels already.
+relative to the image size and converted to pixels if that is known; with a median above 2, they are taken for pixels.
 `skelemo.skeleton.mapping.from_mediapipe` maps landmarks to keypoints; z is dropped.
 """
 

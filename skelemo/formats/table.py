@@ -2,8 +2,8 @@
 
 Columns: ``id video person subject``, ``split.COLUMN`` for each column of the splits, ``number``, the labels (a
 column for a class, by its name, or for each value and flag), ``scale`` (``pixels``, ``unit`` or ``signed``), and for
-each keypoint ``body_25.Nose.x``, ``.y`` and ``.c``. A missing point has c = 0 and empty x and y, so that means skip
-it. Labels are empty if unlabeled.
+each keypoint ``body_25.Nose.x``, ``.y`` and ``.c``. A missing point has c = 0 and empty x and y, so that averages
+ignore it. Labels are empty if unlabeled.
 """
 
 import csv
