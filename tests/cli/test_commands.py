@@ -89,7 +89,8 @@ def test_an_unusable_recording_gives_exit_code_1(clips, tmp_path):
     assert "sad/sad1" in answer.output
     told = json.loads(call("cache", "info", tmp_path / "cache", "--json").output)
     assert list(told["unusable"]) == ["sad/sad1/sad1"]
-    assert told["origin"] == {"source": {"clips": 1}, "labels": {"folders": 1}}
+    words = {"happy → happiness (3), sad → sadness (3)": 1}
+    assert told["origin"] == {"source": {"clips": 1}, "labels": {"folders": 1}, "words": words}
 
 
 def test_a_single_file_that_is_not_a_frame_is_a_one_line_error(tmp_path):
