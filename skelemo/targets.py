@@ -76,6 +76,11 @@ class Head:
     def __len__(self) -> int:
         return len(self.outputs)
 
+    def __str__(self) -> str:
+        """Short description: ``classes [glad, sad]``, ``values [pain] in [0, 10]``."""
+        outputs = f"{self.kind} [{', '.join(self.outputs)}]"
+        return outputs + (f" in [{self.low:g}, {self.high:g}]" if self.kind == "values" else "")
+
     def unlabeled(self, frames: int) -> np.ndarray:
         """Labels for unlabeled frames."""
         if self.kind == "classes":

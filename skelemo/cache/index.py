@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, ValidationError
 from skelemo.cache.remote import Remote
 from skelemo.cache.select import label_words, labels_in, matching
 from skelemo.cache.shard import FORMAT, VERSION, Shard
-from skelemo.cache.store import describe_heads
 from skelemo.cache.verify import NAME
 from skelemo.errors import RemoteError
 
@@ -71,7 +70,7 @@ def entry_of(shard: Shard) -> Entry:
         size=size,
         sha256=digest,
         layout=shard.header.layout,
-        heads=describe_heads(shard.header.heads),
+        heads={head.name: str(head) for head in shard.header.heads},
         words=label_words(shard.header.heads),
         sequences=[
             _Row.model_validate({**row, "labels": sorted(labels)})

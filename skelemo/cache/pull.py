@@ -27,7 +27,7 @@ from skelemo.cache.remote import Remote, is_missing
 from skelemo.cache.select import require_keys, split_columns
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
-from skelemo.cache.store import describe_heads, require_agreement, require_same, shards_in
+from skelemo.cache.store import require_agreement, require_same, shards_in
 from skelemo.cache.transfer import Progress, Transferred, fetch_shard
 from skelemo.cache.verify import NAME, Report, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
@@ -79,7 +79,7 @@ class _Pull:
         have = {shard.name for shard in self.local}
         missing = {name: entry for name, entry in index.items() if name not in have}
         if self.local:
-            heads = describe_heads(head for shard in self.local for head in shard.header.heads)
+            heads = {head.name: str(head) for shard in self.local for head in shard.header.heads}
             ours = (self.folder, self.local[0].header.layout, heads)
             for name, entry in missing.items():
                 theirs = (f"{self.remote.label}/{name}", entry.layout, entry.heads)

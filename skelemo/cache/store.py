@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -277,37 +278,23 @@ def _may_be_cache(folder: Path) -> bool:
 def require_same(shards: Iterable[Shard]) -> None:
     """Raise `CacheError` for shards that differ in layout, or in a head of the same name."""
     advice = "shards of a cache must agree; ingest one of them again (--layout, --classes) or into a separate folder"
-    first: Shard | None = None
-    heads: dict[str, tuple[Head, Shard]] = {}
-    for shard in shards:
-        first = first or shard
-        ours, theirs = first.header.layout, shard.header.layout
-        if ours != theirs:
-            raise CacheError(f"{shard.path} has the layout {theirs}, {first.path} has {ours}: {advice}")
-        for head in shard.header.heads:
-            other, origin = heads.setdefault(head.name, (head, shard))
-            if other != head:
-                raise CacheError(
-                    f"{head.name} is {describe_head(head)} in {shard.path}, {describe_head(other)} in {origin.path}: "
-                    + advice
-                )
+    distinct = {(shard.header.layout, shard.header.heads): shard.path for shard in shards}
+    described = [(path, layout, by_name(heads)) for (layout, heads), path in distinct.items()]
+    for theirs, ours in combinations(described, 2):
+        require_agreement(ours, theirs, advice)
 
 
-def describe_head(head: Head) -> str:
-    """Short description of a head: ``classes [glad, sad]``, ``values [pain] in [0, 10]``."""
-    outputs = f"{head.kind} [{', '.join(head.outputs)}]"
-    return outputs + (f" in [{head.low:g}, {head.high:g}]" if head.kind == "values" else "")
+def by_name(heads: Iterable[Head]) -> dict[str, Head]:
+    """Heads by name."""
+    return {head.name: head for head in heads}
 
 
-def describe_heads(heads: Iterable[Head]) -> dict[str, str]:
-    """Descriptions of heads by name."""
-    return {head.name: describe_head(head) for head in heads}
+#: Name, layout and heads of a cache or shard; the heads themselves, or as text.
+Described = tuple[object, str, Mapping[str, object]]
 
 
-def require_agreement(
-    ours: tuple[object, str, Mapping[str, str]], theirs: tuple[object, str, Mapping[str, str]], advice: str
-) -> None:
-    """Raise `CacheError` if layouts differ, or heads of the same name; given are a name, layout and described heads."""
+def require_agreement(ours: Described, theirs: Described, advice: str) -> None:
+    """Raise `CacheError` if layouts differ, or heads of the same name."""
     (here, layout, heads), (there, other_layout, others) = ours, theirs
     if layout != other_layout:
         raise CacheError(f"{here} has the layout {layout}, {there} {other_layout}: {advice}")
@@ -317,7 +304,7 @@ def require_agreement(
 
 
 def _union(shards: Iterable[Shard]) -> tuple[Head, ...]:
-    return tuple({head.name: head for shard in shards for head in shard.header.heads}.values())
+    return tuple(by_name(head for shard in shards for head in shard.header.heads).values())
 
 
 def _refuse_contradictions(sequences: "pd.DataFrame", shards: Sequence[Shard]) -> None:

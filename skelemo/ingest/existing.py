@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skelemo.cache.corrections import CORRECTIONS
 from skelemo.cache.shard import SUFFIX, Header
-from skelemo.cache.store import Cache, describe_heads, open_cache, require_agreement
+from skelemo.cache.store import Cache, by_name, open_cache, require_agreement
 from skelemo.errors import CacheError
 from skelemo.ingest.problems import PROBLEMS
 from skelemo.ingest.task import Cached, Task, fingerprint
@@ -27,8 +27,8 @@ def existing(out: Path, header: Header) -> Cache | None:
         return None
     cache = open_cache(out)
     require_agreement(
-        (out, cache.layout.name, describe_heads(cache.heads)),
-        ("this ingest", header.layout, describe_heads(header.heads)),
+        (out, cache.layout.name, by_name(cache.heads)),
+        ("this ingest", header.layout, by_name(header.heads)),
         "choose another --out",
     )
     return cache

@@ -123,7 +123,7 @@ def test_a_contradiction_names_both_files(tmp_path):
 @pytest.mark.parametrize(
     ("header", "points", "message"),
     [
-        (Header("face_70", HEADS), 70, "has the layout (face_70|body_25), .* has (body_25|face_70)"),
+        (Header("face_70", HEADS), 70, "has the layout (face_70|body_25), .* (body_25|face_70): shards"),
         (
             Header("body_25", moods(*CLASSES[::-1])),
             25,

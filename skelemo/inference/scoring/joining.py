@@ -8,7 +8,6 @@ import numpy as np
 
 from skelemo.annotations.class_names import same_word
 from skelemo.cache.statistics import count_labels
-from skelemo.cache.store import describe_head
 from skelemo.errors import ConfigError, unknown
 from skelemo.targets import Head
 from skelemo.text import count
@@ -173,4 +172,4 @@ def _names(heads: Iterable[Head]) -> Collection[str]:
 
 
 def _listed(heads: Sequence[Head]) -> str:
-    return ", ".join(f"{head.name} ({describe_head(head)})" for head in heads)
+    return ", ".join(f"{head.name} ({head})" for head in heads)
