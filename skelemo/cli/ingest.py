@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 @click.option(
     "--sequence/--stills",
     default=None,
-    help="Treat the images of a folder as one recording or as one each.  [default: a sequence if numbered]",
+    help="Read the images in a folder as one recording, or each as its own.  [default: one if numbered]",
 )
 @click.option(
-    "--first-frame", type=click.IntRange(0), help="Frame number of a sequence's first image.  [default: 0 or 1]"
+    "--first-frame", type=click.IntRange(0), help="Number of the first image of a sequence.  [default: 0 or 1, guessed]"
 )
 @click.option("--strict", is_flag=True, help="Stop at the first unreadable file.")
 @size_and_rate

@@ -111,8 +111,8 @@ def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
 )
 @size_and_rate
 @click.option("--first-frame", type=click.Choice(["0", "1"]), default="0", show_default=True,
-              help="Number of a video's first frame in names of images or the column frame: 1 for 00001.jpg, as with "
-              "ffmpeg and Aff-Wild2. Ignored for MMPose.")  # fmt: skip
+              help="Number of the first frame, in image names or the column frame: 1 for images from ffmpeg and "
+              "Aff-Wild2 (00001.jpg). Ignored for MMPose.")  # fmt: skip
 def import_(
     source: Path, form: str, out: Path, labels: str | None, size: tuple[int, int], first_frame: str, **settings: Any
 ) -> None:
