@@ -166,23 +166,17 @@ class Corpus:
         columns = _columns(self.layout, parts) or []
         kept = [index for index, part in enumerate(self.layout.parts) if part.name in parts]
         of_image = self.reference is not None and self.reference.shape[1] == 1
-        scratch = self.scratch and Scratch(self.scratch.memory)
-
-        def pick(name: str, columns: list[int]) -> Tensor | None:
-            nonlocal scratch
-            values: Tensor | None = getattr(self, name)
-            if scratch and self.scratch and name in self.scratch.files:
-                file = self.scratch.picked(name, columns)
-                scratch = scratch.adding(name, file)
-                return file.rows
-            whole = columns == list(range(columns[0], columns[-1] + 1))
-            index = slice(columns[0], columns[-1] + 1) if whole else columns
-            return None if values is None else values[:, index].contiguous()
-
-        picked = {"keypoints": pick("keypoints", columns), "shift": pick("shift", columns)}
-        picked["reference"] = pick("reference", [0] if of_image else kept)
-        factor, offset = (None if one is None else one[columns].contiguous() for one in (self.factor, self.offset))
-        fewer: dict[str, Any] = {**picked, "factor": factor, "offset": offset, "scratch": scratch}
+        files, fewer = {}, dict[str, Any]()
+        for name, chosen in (("keypoints", columns), ("shift", columns), ("reference", [0] if of_image else kept)):
+            if self.scratch and name in self.scratch.files:
+                files[name] = self.scratch.picked(name, chosen)
+                fewer[name] = files[name].rows
+            elif (values := getattr(self, name)) is not None:
+                fewer[name] = values.index_select(1, torch.tensor(chosen, device=self.device))
+        for name in ("factor", "offset"):
+            fewer[name] = None if (values := getattr(self, name)) is None else values[columns]
+        if self.scratch:
+            fewer["scratch"] = Scratch(self.scratch.memory, files)
         return replace(self, layout=self.layout.only(parts), preparation=self.preparation.of_points(columns), **fewer)
 
     def head(self, name: str) -> Head:

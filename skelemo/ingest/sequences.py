@@ -27,9 +27,7 @@ def sequences_of(
     """
     numbers = task.recording.numbers
     info = video_info(task.recording.name, task.recording.info)
-    width, height = info.width, info.height
-    if not width:
-        width, height = people.size
+    width, height = (info.width, info.height) if info.width else people.size
     annotations = task.annotations or (None,)
     persons = [(annotation.person if annotation else "") or settings.person for annotation in annotations]
     center = {"unit": 0.5, "signed": 0.0}.get(people.scale, (width or settings.width) / 2 or None)
