@@ -218,7 +218,7 @@ def read_eaf(path: Path) -> dict[str, list[tuple[int, int, str]]]:
         if root.tag != "ANNOTATION_DOCUMENT":
             raise ConfigError(f"the root is <{root.tag[:40]}>")
         return _annotations(root)
-    except (ElementTree.ParseError, ConfigError) as error:
+    except (ElementTree.ParseError, ConfigError, LookupError, ValueError) as error:  # the latter two: of the encoding
         raise InputError(f"{path}: {error}; expected an ELAN file (.eaf)") from None
 
 

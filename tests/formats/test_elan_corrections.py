@@ -123,6 +123,8 @@ FETCH = '<!DOCTYPE a SYSTEM "file:///etc/passwd"><ANNOTATION_DOCUMENT/>'
         (FETCH.encode(), "declares a document type"),
         (BOMB.encode("utf-16"), "declares a document type"),
         (b"<html/>", "the root is <html>"),
+        (b'<?xml version="1.0" encoding="UTF-88"?><a/>', "unknown encoding: UTF-88"),
+        (b'<?xml version="1.0" encoding="Shift_JIS"?><a/>', "multi-byte encodings are not supported"),
         (b"<ANNOTATION_DOCUMENT>", "no element found"),
         (b"\x00\x01", "not well-formed"),
         (b"", "no element found"),
