@@ -136,11 +136,9 @@ def _from_long(table: pd.DataFrame, file: Path) -> _Rows:
     index = whole_numbers(table, "landmark_index", file)
     types = table["type"].astype(str).str.strip().str.lower()
     known = types.isin(list(LANDMARKS)).to_numpy()
-    if not known.all():
-        _refuse(file, table, "type", known, " or ".join(LANDMARKS))
+    _require(file, table, "type", known, " or ".join(LANDMARKS))
     most = types.map(LANDMARKS).to_numpy()
-    if not (index < most).all():
-        _refuse(file, table, "landmark_index", index < most, "less than the type's number of landmarks")
+    _require(file, table, "landmark_index", index < most, "less than the type's number of landmarks")
     visibility = numbers_of(table, "visibility", file) if "visibility" in table else np.full(len(table), np.nan)
     points = _points(numbers_of(table, "x", file), numbers_of(table, "y", file), visibility)
     return _Rows(frame, person, types.map(STARTS).to_numpy() + index, points[:, None])
@@ -201,8 +199,7 @@ def video_names(table: pd.DataFrame, columns: Sequence[str], file: Path) -> np.n
         return np.full(len(table), "", object)
     names = table[name].astype(object).where(table[name].notna(), "").map(str)
     wrong = names.isin([one for one in names.unique() if not one or "\0" in one]).to_numpy()
-    if wrong.any():
-        _refuse(file, table, name, ~wrong, "the name of a recording")
+    _require(file, table, name, ~wrong, "the name of a recording")
     return names.to_numpy(object)
 
 
@@ -210,8 +207,7 @@ def whole_numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
     """A column of non-negative integers, int64 ``[R]``."""
     numbers = numbers_of(table, name, file)
     right = (numbers >= 0) & (numbers <= _LAST_NUMBER) & (numbers == np.floor(numbers))
-    if not right.all():
-        _refuse(file, table, name, right, f"a whole number from 0 to {_LAST_NUMBER}")
+    _require(file, table, name, right, f"a whole number from 0 to {_LAST_NUMBER}")
     return numbers.astype(np.int64)
 
 
@@ -220,11 +216,12 @@ def numbers_of(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
     column = table[name]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     right = ~np.isinf(numbers) & ~(np.isnan(numbers) & column.notna().to_numpy())
-    if column.dtype == bool or not right.all():
-        _refuse(file, table, name, right & (column.dtype != bool), "a number")
+    _require(file, table, name, right & (column.dtype != bool), "a number")
     return numbers
 
 
-def _refuse(file: Path, table: pd.DataFrame, name: str, right: np.ndarray, expected: str) -> None:
-    row = int((~right).argmax())
-    raise InputError(f"{file}, row {row + 1}: {name} is {str(table[name].iloc[row])[:40]!r}; expected {expected}")
+def _require(file: Path, table: pd.DataFrame, name: str, right: np.ndarray, expected: str) -> None:
+    """Raise `InputError` for the first row that is not ``right`` (bool ``[R]``), if any."""
+    if not right.all():
+        row = int((~right).argmax())
+        raise InputError(f"{file}, row {row + 1}: {name} is {str(table[name].iloc[row])[:40]!r}; expected {expected}")
