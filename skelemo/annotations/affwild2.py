@@ -100,7 +100,7 @@ def _read_file(file: Path, task: str, subset: str) -> _Labels:
         _refuse(~np.asarray(fits), rows, file, lines, f"{len(outputs)} flags, each 0, 1 or -1 for none")
         values = numbers.astype(np.int8)
     video, person = split_person(file.stem)
-    blank = bool(len(lines)) and int(lines[-1]) - int(lines[0]) + 1 != len(lines)
+    blank = bool((np.diff(lines) > 1).any())
     return _Labels(file, task, subset, video, person, values, outputs, blank)
 
 

@@ -39,7 +39,7 @@ class Plan:
     settings: Settings
     tasks: tuple[Task, ...]
     unchanged: int
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()  # unreadable folders and archives, and recordings with ambiguous names
     source: Path = Path()
     partition: Partition = field(default_factory=Partition)  # of the recordings, for one of several machines
