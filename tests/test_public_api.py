@@ -1,6 +1,7 @@
 """`import skelemo` is light, complete and found by tab; other packages register theirs by entry points alone."""
 
 import copy
+import inspect
 import json
 import os
 import pickle
@@ -107,6 +108,11 @@ def installed(tmp_path):
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text(ENTRY_POINTS)
     return tmp_path / "site"
+
+
+def test_the_callable_package_shows_the_functions_signature_and_documentation() -> None:
+    assert list(inspect.signature(skelemo.ingest).parameters)[:3] == ["source", "out", "labels"]
+    assert "Read OpenPose's JSON" in (inspect.getdoc(skelemo.ingest) or "")
 
 
 def test_importing_skelemo_imports_nothing_heavy():

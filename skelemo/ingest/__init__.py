@@ -1,5 +1,6 @@
 """Ingest: reads recordings and their labels into a cache, planned once and processed in groups of a shard each."""
 
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -41,9 +42,11 @@ def ingest_folder(
 
 
 class _CallablePackage(ModuleType):
-    """Makes ``skelemo.ingest(source, out)`` call `ingest_folder`."""
+    """Makes ``skelemo.ingest(source, out)`` call `ingest_folder`, with that function's signature and documentation."""
 
     __call__ = staticmethod(ingest_folder)
+    __signature__ = inspect.signature(ingest_folder)
 
 
 sys.modules[__name__].__class__ = _CallablePackage
+__doc__ = ingest_folder.__doc__
