@@ -272,7 +272,7 @@ def test_two_commands_at_once_on_one_storage_share_the_trials(tmp_path, cache):
     assert [trial.number for trial in trials] == [*range(len(trials))]
     states = [trial.state.name for trial in trials]
     assert states[:4] == ["COMPLETE"] * 4, "none is lost, none left behind"
-    assert set(states[4:]) <= {"RUNNING"}, "one begun at the same moment as the last is not trained"
+    assert len(states) <= 6, "each may have begun one more at the same moment as the last"
 
 
 @pytest.mark.parametrize("key", ["lr", "width", "model.width"])

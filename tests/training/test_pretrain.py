@@ -388,7 +388,7 @@ def test_verbs_that_predict_refuse_it_in_one_line(config, nameless, cache, tmp_p
     words += ["--set", "width=16", "--set", "layers=1", "--set", "every=4"]
     answer = CliRunner().invoke(main, [str(word) for word in words])
     assert answer.exit_code == 0, answer.output
-    assert "1 is the error of the mean" in answer.output
+    assert "1 corresponds to predicting the mean" in answer.output
     assert f"skelemo train --init {run}" in answer.output
     for verb in (
         ["predict", run, cache, "--out", out / "p.csv"],
