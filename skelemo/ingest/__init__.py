@@ -49,4 +49,4 @@ class _CallablePackage(ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallablePackage
-__doc__ = ingest_folder.__doc__
+__doc__ = ingest_folder.__doc__ or __doc__
