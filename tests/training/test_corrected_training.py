@@ -86,7 +86,7 @@ def test_the_report_says_whose_corrections_and_compares_no_run_with_other_labels
 
 
 def test_stretches_of_frames_are_corrected_in_the_corpus_and_the_cache_stays(tmp_path, cache, table):
-    from conftest import HEADS, separable_sequence  # type: ignore[import-not-found]
+    from small_trainings import HEADS, separable_sequence  # type: ignore[import-not-found]
 
     folder = tmp_path / "frames"
     folder.mkdir()

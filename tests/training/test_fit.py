@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import CutError, cut_after
 from safetensors.torch import load_file
 from small_caches import a_cache, a_sequence
+from small_trainings import CutError, cut_after
 
 from skelemo.atomic import PARTIAL
 from skelemo.cache.shard import Header

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import HEADS, separable_sequence
+from small_trainings import HEADS, separable_sequence
 
 from skelemo.cache.shard import Header, write_shard
 from skelemo.runs.importance import FILE, read_importance

@@ -6,8 +6,8 @@ from hashlib import sha256
 import pandas as pd
 import pytest
 import torch
-from conftest import CutError, cut_after
 from safetensors.torch import load_file, save_file
+from small_trainings import CutError, cut_after
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference.scoring.overlap import learned

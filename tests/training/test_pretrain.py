@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import HEADS, QUICK, STANCE, CutError, cut_after, separable_sequence
 from safetensors.torch import load_file
+from small_trainings import HEADS, QUICK, STANCE, CutError, cut_after, separable_sequence
 
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import CutError, cut_after
+from small_trainings import CutError, cut_after
 
 from skelemo.errors import ConfigError
 from skelemo.training import rate

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import HEADS
 from small_caches import a_cache, a_sequence
+from small_trainings import HEADS
 
 from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
