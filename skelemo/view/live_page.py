@@ -88,7 +88,7 @@ class LivePage:
         page = page.replace("NONCE", nonce).replace("SKELETON", player.script("skeleton.js", "tracks.js"))
         policy = (
             f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
-            f"connect-src ws://{HOST}:{self._port} ws://localhost:{self._port}"
+            f"connect-src 'self' ws://{HOST}:{self._port} ws://localhost:{self._port}"
         )
         guard = Middleware(Guard, port=self._port, token=self._token, policy=policy)
         routes = [Route("/", lambda _: HTMLResponse(page)), WebSocketRoute("/live", self._talk)]

@@ -3,6 +3,7 @@
 import csv
 import re
 import threading
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -195,6 +196,8 @@ def test_the_live_page_keeps_no_prediction_when_the_connection_is_lost(tab):
         expect(tab.get_by_role("img", name="sad 70 %")).to_be_visible()
     expect(tab.get_by_role("status")).to_have_text("disconnected, reconnecting")
     expect(tab.get_by_role("img", name="no prediction")).to_be_visible()
+    with LivePage("runs/ann", HEADS[:1], layout(), (400, 400), port=urlsplit(served.address).port):
+        expect(tab.get_by_role("status")).to_have_text("restarted: open the address that skelemo printed")
 
 
 def test_the_tune_page_has_no_finding(tab, folder, tmp_path):
