@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from skelemo.training.validation import ValidationScorer
 
 #: Trials before Optuna's pruner becomes active.
 _UNPRUNED = 5
+#: Time in which a process claims a trial that it has created; later, it must have been killed.
+_CLAIMED_WITHIN = timedelta(seconds=10)
 BEST, PAGE, TABLE, FAILURES, STORAGE = "best.yaml", "search.html", "trials.csv", "failures.json", "trials.journal"
 Progress = Callable[[int, int, str], None]
 
@@ -55,7 +58,7 @@ class Found:
 
         Trials running on other machines do not count, since they may have been killed.
         """
-        running = [trial for trial in self.trials("RUNNING") if _is_elsewhere(trial.user_attrs.get("owner", ""))]
+        running = [trial for trial in self.trials("RUNNING") if _is_elsewhere(trial)]
         counted = [trial for trial in [*self.ended, *running] if trial.number < before]
         return {_cell(trial) for trial in counted}
 
@@ -126,8 +129,11 @@ class _Abandoned(BaseException):
     """Ends a trial without an outcome. Optuna leaves it in the state RUNNING, as if its process had been killed."""
 
 
-def _is_elsewhere(named: str) -> bool:
-    """Whether the owner of a trial is another process that is still running on this machine."""
+def _is_elsewhere(trial: Any) -> bool:
+    """Whether another process that is still running on this machine owns a trial, or is just about to claim it."""
+    named = trial.user_attrs.get("owner", "")
+    if not named:
+        return bool(datetime.now() - trial.datetime_start < _CLAIMED_WITHIN)
     return named != owner() and lives(named)
 
 

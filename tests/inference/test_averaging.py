@@ -86,14 +86,16 @@ def cache(tmp_path_factory):
 QUICK = {"arch": "ann", "head": "both", "epochs": 1, "device": "cpu", "split": "holdout:0.3", "parts": "all"}
 
 
-def test_a_folder_and_its_exported_file_predict_as_the_run_was_scored(cache, tmp_path):
-    averaging = {"sampling": "clip", "length": 4, "clip_windows": 3, "flip_average": True}
-    config = load_config(None, QUICK | averaging | {"data": str(cache), "reference": "window", "model": {"width": 8}})
+@pytest.mark.parametrize(
+    "settings", [{"sampling": "clip", "length": 4, "clip_windows": 3, "flip_average": True}, {"flip_average": True}]
+)
+def test_a_folder_and_its_exported_file_predict_as_the_run_was_scored(cache, tmp_path, settings):
+    config = load_config(None, QUICK | settings | {"data": str(cache), "reference": "window", "model": {"width": 8}})
     train(config, tmp_path / "run")
     model = skelemo.load(tmp_path / "run")
     assert model.members[0].file.flip_average
     written = read_json(tmp_path / "run" / "model.json")
-    assert written["window"]["clip_windows"] == 3
+    assert written["window"]["clip_windows"] == settings.get("clip_windows", 1)
     import pandas as pd
 
     scored = pd.read_parquet(tmp_path / "run" / "predictions.parquet").set_index(["video", "frame"])

@@ -357,8 +357,8 @@ def test_a_report_compares_a_run_and_its_evaluations(run, data, other, tmp_path)
     assert set(table["group"]) == {"f", "m"}
     assert len(table) == 3 * 2 * 2
     assert table["macro_f1_low"].notna().sum() == 6
-    write_report([run, *folders[:1]], tmp_path / "two", formats=[])
-    write_report(folders[:2], tmp_path / "fused", formats=[], ensemble=True)
+    write_report([run, *folders[:1]], tmp_path / "two")
+    write_report(folders[:2], tmp_path / "fused", ensemble=True)
 
 
 @pytest.mark.parametrize(

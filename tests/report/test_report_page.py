@@ -192,7 +192,7 @@ def test_names_with_control_characters_leave_every_file_readable(
     classes = ["red \x1b[31m", "bell\x07", "reversed \u202eabc", "none \ufffe", "=1+1"]
     settings = {"note": "escape \x1b]0;title\x07"}
     runs = [run_folder(tmp_path / name, classes=classes, settings=settings, **SMALL) for name in ("a\x1b[1m", "-b")]
-    write_report(runs, tmp_path / "out", formats=["svg"], ensemble=True)
+    write_report(runs, tmp_path / "out", formats=("svg", "pdf"), ensemble=True)
     files = [path for path in (tmp_path / "out").rglob("*") if path.suffix in {".html", ".md", ".csv", ".svg", ".json"}]
     for path in files:
         assert not UNSEEN.search(path.read_text(encoding="utf-8")), path
@@ -334,7 +334,7 @@ def test_a_folder_with_other_things_is_refused_unless_forced(runs: list[Path], t
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("x")
-    with pytest.raises(ConfigError, match="contains other files: choose"):
+    with pytest.raises(ConfigError, match="contains other files than a report"):
         write_report(runs[:1], out)
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     write_report(runs[:1], out, force=True)
