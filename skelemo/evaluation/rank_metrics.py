@@ -128,7 +128,7 @@ def spearman(truth: Floats, predicted: Floats) -> Floats:
 
 def _ranks(values: Floats) -> Floats:
     """Ranks from 1, equal values sharing their mean."""
-    from scipy.stats import rankdata  # takes half a second, and reports need it not at all
+    from scipy.stats import rankdata  # takes half a second to import; reports do not need it
 
     return np.asarray(rankdata(values), np.float64)
 
