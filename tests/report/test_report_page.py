@@ -334,7 +334,7 @@ def test_a_folder_with_other_things_is_refused_unless_forced(runs: list[Path], t
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("x")
-    with pytest.raises(ConfigError, match="contains other files than a report"):
+    with pytest.raises(ConfigError, match="contains other files: choose"):
         write_report(runs[:1], out)
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     write_report(runs[:1], out, force=True)
